@@ -1,0 +1,12 @@
+"""A chat over WebSockets with FastAPI: the code that the course in `notebooks/` arrives at.
+
+The finished apps are `chatlib.echo`, `chatlib.items` and `chatlib.chat`, and each has an `app`.
+What they stand on is in `chatlib.core`, and the instruments of the notebooks are in `chatlib.lab`.
+"""
+
+from chatlib.core.guard import Guard
+from chatlib.core.manager import ConnectionManager
+from chatlib.core.messages import receive_text
+from chatlib.core.redact import redact_logs
+
+__all__ = ["ConnectionManager", "Guard", "receive_text", "redact_logs"]

@@ -1,0 +1,1 @@
+"""What the apps stand on. Nothing here imports anything else of this project's."""

@@ -1,0 +1,93 @@
+"""The door of an app: who may open a WebSocket, and what a send to a closed one means."""
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Guard:
+    """ASGI middleware that stands in front of an app's WebSockets.
+
+    A browser names the page that opens a WebSocket in the `Origin` header, and sends the visitor's
+    cookies along whatever that page is (RFC 6455, section 10.2). So a handshake is let in when it
+    has no `Origin` (no browser), when the origin is the host and port that the request was sent
+    to, or when it stands in `origins`. Any other is refused before `accept`, which the client sees
+    as HTTP 403.
+
+    Once the server has closed a connection by itself (a message too big, a missed pong), the next
+    `send` raises `OSError`, as the ASGI specification asks, where uvicorn raises `RuntimeError`.
+    Starlette turns an `OSError` into the `WebSocketDisconnect` that handlers wait for.
+
+    Args:
+        app: the ASGI app behind the door.
+        origins: further origins to let in, such as `{"https://example.com"}`, written as a browser
+            writes them: no path and no closing slash. `"*"` lets in every origin.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
+        if isinstance(origins, str) and origins != "*":
+            raise TypeError(f"origins is a collection of strings, or '*'; got the string {origins!r}")
+        for origin in origins:
+            if origin != "*" and (origin.endswith("/") or "://" not in origin):
+                raise ValueError(
+                    f"an origin is a scheme, a host and perhaps a port, such as "
+                    f"'https://example.com'; got {origin!r}"
+                )
+        self.app = app
+        self.origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+        elif not self.lets_in(scope):
+            await receive()  # websocket.connect, which comes before any answer
+            await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
+        else:
+            await self.app(scope, receive, closed_is_os_error(send))
+
+    def lets_in(self, scope: Scope) -> bool:
+        """Return whether the handshake that `scope` describes may go on to the app."""
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        if not origins or "*" in self.origins:
+            return True
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(origins) > 1 or len(hosts) > 1:
+            return False  # which of them is true, nobody can say
+        return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
+
+
+def is_same(origin: str, host: str) -> bool:
+    """Return whether an `Origin` header names the same host and port as a `Host` header.
+
+    The scheme is left out: behind a proxy that ends TLS the app sees http where the browser has
+    https.
+    """
+    try:
+        page, server = urlsplit(origin), urlsplit(f"//{host}")
+        default = DEFAULT_PORTS.get(page.scheme)
+        same_port = (page.port or default) == (server.port or default)
+        return page.hostname is not None and page.hostname == server.hostname and same_port
+    except ValueError:  # a port that is no number, a broken IPv6 address
+        return False
+
+
+def closed_is_os_error(send: Send) -> Send:
+    """Wrap `send` so that sending on a connection which the server has closed raises `OSError`."""
+    closed_by_app = False
+
+    async def guarded_send(message: Message) -> None:
+        nonlocal closed_by_app
+        try:
+            await send(message)
+        except RuntimeError as error:
+            # After the app's own close a further send is the app's mistake, and stays one.
+            if closed_by_app or message["type"] not in {"websocket.send", "websocket.close"}:
+                raise
+            raise ConnectionError("the server has closed this connection") from error
+        if message["type"] == "websocket.close":
+            closed_by_app = True
+
+    return guarded_send

@@ -1,0 +1,8 @@
+"""The instruments of the notebooks: serve an app, see what passed, check your own code."""
+
+from chatlib.lab import check
+from chatlib.lab.frames import Anatomy, anatomy
+from chatlib.lab.serve import Server, ServerError, serve
+from chatlib.lab.trace import Trace, trace
+
+__all__ = ["Anatomy", "Server", "ServerError", "Trace", "anatomy", "check", "serve", "trace"]

@@ -1,0 +1,7 @@
+"""To come."""
+
+
+class Anatomy: ...
+
+
+def anatomy(data: bytes) -> Anatomy: ...

@@ -1,0 +1,78 @@
+"""What a server in a background thread logs, kept instead of printed.
+
+Since ipykernel 7.1 a thread's output lands in whichever cell ran last.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOGGERS = ("uvicorn.error", "uvicorn.access", "asyncio")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a log.
+
+    Attributes:
+        level: `"INFO"`, `"WARNING"`, `"ERROR"` ….
+        text: what was logged.
+        error: the exception that was logged with it.
+    """
+
+    level: str
+    text: str
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        what = "" if self.error is None else f"\n         {type(self.error).__name__}: {self.error}"
+        return f"{self.level:<8} {self.text}{what}"
+
+
+class Log(list[Line]):
+    """The lines of a log, oldest first. Its repr is the log as one reads it."""
+
+    @property
+    def errors(self) -> list[Line]:
+        """The lines at the level ERROR and above."""
+        return [line for line in self if line.level in {"ERROR", "CRITICAL"}]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "<nothing logged>"
+
+
+class ThreadFilter(logging.Filter):
+    """Takes the records of threads that keep a log of their own away from everybody else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs: dict[int, Log] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        log = self.logs.get(record.thread or 0)
+        if log is None:
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        log.append(Line(record.levelname, record.getMessage().strip(), error))
+        return False
+
+
+_filter = ThreadFilter()
+
+
+@contextlib.contextmanager
+def logged_by_this_thread(log: Log) -> Iterator[None]:
+    """Append to `log`, and show to nobody else, what uvicorn and asyncio log in this thread."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.addFilter(_filter)
+        if logger.level == logging.NOTSET and name != "asyncio":
+            logger.setLevel(logging.INFO)
+    ident = threading.get_ident()
+    _filter.logs[ident] = log
+    try:
+        yield
+    finally:
+        del _filter.logs[ident]

@@ -1,0 +1,276 @@
+"""A real uvicorn in a background thread of the notebook's kernel."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import sysconfig
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from chatlib.core.redact import redact_logs
+from chatlib.lab.log import Log, logged_by_this_thread
+from chatlib.lab.show import Page
+from chatlib.lab.wire import Event, recording_protocol
+
+HOST = "127.0.0.1"
+MAX_MESSAGE_BYTES = 64 * 1024
+START_SECONDS = 10.0  # how long an app's lifespan may take to start
+GRACE_SECONDS = 1  # how long handlers may take to end once their clients are told
+STOP_SECONDS = 5.0
+
+_served: dict[str, "Server"] = {}
+
+
+class ServerError(RuntimeError):
+    """The server did not start, or was asked for something after it stopped."""
+
+
+class Server:
+    """A running uvicorn, in a thread of its own with an event loop of its own.
+
+    It accepts connections as soon as it exists. It is a context manager, which stops it.
+
+    Args:
+        app: the ASGI app.
+        port: the port to listen at on 127.0.0.1; 0 for a free one.
+        name: what its repr calls it.
+
+    Raises:
+        ServerError: it cannot start: the port is taken, or the app's lifespan failed.
+
+    Attributes:
+        port: where it listens.
+        log: what happened, in uvicorn's words. Nothing is printed.
+        observers: called with each `Event` on the wire, in the server's thread.
+    """
+
+    def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "server") -> None:
+        if not callable(app):
+            raise TypeError(f"serve() takes an ASGI app, such as FastAPI(); got {app!r}")
+        self.name = name
+        self.log = Log()
+        self.observers: list[Callable[[Event], None]] = []
+        except_loopback_from_proxies()
+        redact_logs()
+        self._lifespan_error: BaseException | None = None
+        self._thread_error: BaseException | None = None
+        self._ready = threading.Event()
+        self._socket = listen(port)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            self._watch_lifespan(app),
+            ws=recording_protocol(self._observe),
+            ws_max_size=MAX_MESSAGE_BYTES,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        self._uvicorn = PromptServer(config, self._ready)
+        self._thread = threading.Thread(target=self._run, name=f"chatlib {name}", daemon=True)
+        self._thread.start()
+        self._wait_until_ready()
+
+    def http_url(self, path: str = "/") -> str:
+        """Return the address of `path` for a browser or an HTTP client."""
+        self._expect_running()
+        return f"http://{HOST}:{self.port}{path}"
+
+    def ws_url(self, path: str = "/ws") -> str:
+        """Return the address of `path` for a WebSocket client."""
+        self._expect_running()
+        return f"ws://{HOST}:{self.port}{path}"
+
+    def show(self, path: str = "/", height: int = 420) -> Page:
+        """Return the page at `path`, to be shown inside the notebook `height` pixels high."""
+        self._expect_running()
+        return Page(self.port, path, height)
+
+    async def settled(self) -> None:
+        """Wait until every handler that runs now has ended, so that the log is complete.
+
+        It waits for as long as a client stays connected. Cancelling it stops the waiting alone.
+        """
+        self._expect_running()
+        waiting = asyncio.run_coroutine_threadsafe(self._uvicorn.handlers_end(), self._loop)
+        await asyncio.wrap_future(waiting)
+
+    @property
+    def running(self) -> bool:
+        """Whether it accepts connections."""
+        return self._thread.is_alive() and not self._uvicorn.should_exit
+
+    def stop(self) -> None:
+        """Close every connection with 1012, *service restart*, and end the thread.
+
+        Harmless if it has stopped already. A handler that goes on for a second after its client
+        was told is cancelled; one that blocks the thread cannot be, and a warning names it.
+        """
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # its loop has closed since the line above
+                self._loop.call_soon_threadsafe(self._uvicorn.exit_now)
+            self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            warnings.warn(
+                f"{self!r} does not stop: {self.where_blocked()}. Restart the kernel to be rid of it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if _served.get(self.name) is self:
+            del _served[self.name]
+
+    def where_blocked(self) -> str:
+        """Return the function of the app's code that the server's thread is in just now."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        stack = traceback.extract_stack(frame) if frame else []
+        not_the_apps = (__file__, "<frozen", *sysconfig.get_paths().values())
+        for entry in reversed(stack):
+            if not entry.filename.startswith(not_the_apps):
+                return f"its thread is in {entry.name}(), at the line `{entry.line}`"
+        return "its event loop is waiting for a task that does not end"
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self.running:
+            return f"<{self.name}: stopped>"
+        return f"<{self.name}: http://{HOST}:{self.port}/>"
+
+    def _run(self) -> None:
+        try:
+            with (
+                logged_by_this_thread(self.log),
+                # uvicorn's own run() fails in a thread on Python 3.12+ once nest_asyncio is applied.
+                asyncio.Runner(loop_factory=self._uvicorn.config.get_loop_factory()) as runner,
+            ):
+                self._loop = runner.get_loop()
+                runner.run(self._uvicorn.serve(sockets=[self._socket]))
+        except BaseException as error:
+            self._thread_error = error
+        finally:
+            self._socket.close()
+            self._ready.set()
+
+    def _wait_until_ready(self) -> None:
+        came = self._ready.wait(START_SECONDS)
+        if came and self._uvicorn.started and self._thread_error is None:
+            return
+        reason = self._lifespan_error or self._thread_error
+        if not came:
+            what = f"is still starting after {START_SECONDS:.0f} s: {self.where_blocked()}"
+        elif self._lifespan_error is not None:
+            what = f"its lifespan failed with {type(reason).__name__}: {reason}"
+        else:
+            what = f"its thread ended with {type(reason).__name__}: {reason}"
+        self._uvicorn.should_exit = True
+        raise ServerError(f"the app did not start; {what}") from reason
+
+    def _watch_lifespan(self, app: Any) -> ASGIApp:
+        async def watched(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except BaseException as error:
+                if scope["type"] == "lifespan":
+                    self._lifespan_error = error
+                raise
+
+        return watched
+
+    def _observe(self, event: Event) -> None:
+        for observer in list(self.observers):
+            observer(event)
+
+    def _expect_running(self) -> None:
+        if not self.running:
+            raise ServerError(
+                f"the server {self.name!r} has stopped; start the server again: "
+                "run the cell with serve(…)"
+            )
+
+
+class PromptServer(uvicorn.Server):
+    """uvicorn, saying when it accepts connections, and stopping without waiting for its tick."""
+
+    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
+        super().__init__(config)
+        self.ready = ready
+        self.exit = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.exit.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # What a stalled client has not read by now would keep its transport open for ever.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    async def handlers_end(self) -> None:
+        while self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks)
+
+    def exit_now(self) -> None:
+        self.should_exit = True
+        self.exit.set()
+
+
+def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
+    """Serve `app` from this notebook, in place of what was served under `name` before.
+
+    The new server is up before the old one is stopped, so a failed start leaves the old one. Use
+    another `name` for a server that shall stand beside it.
+
+    Raises:
+        ServerError: it cannot start: the port is taken, or the app's lifespan failed.
+    """
+    old = _served.get(name)
+    if old is not None and port == old.port:
+        old.stop()  # the one case in which both cannot be up
+    _served[name] = server = Server(app, port=port, name=name)
+    if old is not None:
+        old.stop()
+        _served[name] = server
+    return server
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket bound to `port` on 127.0.0.1."""
+    sock = socket.socket()
+    try:
+        if os.name == "posix":  # elsewhere this option would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((HOST, port))
+    except OSError as error:
+        sock.close()
+        raise ServerError(
+            f"cannot listen at port {port}: {error.strerror}. Leave `port` out for a free one."
+        ) from error
+    return sock
+
+
+def except_loopback_from_proxies() -> None:
+    """Have this process's clients reach 127.0.0.1 directly when it is set to use a proxy."""
+    if any(name.lower().endswith("_proxy") and name.lower() != "no_proxy" for name in os.environ):
+        present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        hosts = [host.strip() for host in present.split(",") if host.strip()]
+        hosts += [host for host in (HOST, "localhost") if host not in hosts]
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)

@@ -1,0 +1,52 @@
+"""A page inside the notebook, wherever the notebook itself is shown."""
+
+import os
+import sys
+from html import escape
+
+
+class Page:
+    """A page of a server in this kernel, shown by Jupyter below the cell that returns it.
+
+    Under a JupyterHub or Binder the browser is on another machine than the kernel, and the page
+    comes through jupyter-server-proxy. Set `CHATLIB_PROXY_PREFIX` to the base URL of a Jupyter
+    server (`/`, say) to have the same where you reach a remote one in another way.
+    """
+
+    def __init__(self, port: int, path: str, height: int) -> None:
+        self.port = port
+        self.path = path
+        self.height = height
+
+    @property
+    def url(self) -> str:
+        """The page's address, as the reader's browser has to ask for it."""
+        prefix = os.environ.get("CHATLIB_PROXY_PREFIX") or os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+        if prefix:
+            return f"{prefix.rstrip('/')}/proxy/{self.port}{self.path}"
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        url = escape(self.url)
+        return {
+            "text/plain": repr(self),
+            "text/html": (
+                f'<iframe src="{url}" title="The page at {escape(self.path)}" width="100%" '
+                f'height="{self.height}" style="border: 1px solid #8886; border-radius: 6px">'
+                f'</iframe><p><a href="{url}" target="_blank" rel="noopener">'
+                "Open the page in a tab of its own</a></p>"
+            ),
+        }
+
+    def _ipython_display_(self) -> None:
+        if "google.colab" in sys.modules:  # where only Colab's own proxy reaches the kernel
+            from google.colab import output  # type: ignore[import-not-found]
+
+            output.serve_kernel_port_as_iframe(self.port, path=self.path, height=self.height)
+            return
+        from IPython.display import publish_display_data
+
+        publish_display_data(self._repr_mimebundle_())
+
+    def __repr__(self) -> str:
+        return f"The page is at {self.url}"

@@ -1,0 +1,7 @@
+"""To come."""
+
+
+class Trace: ...
+
+
+def trace(server: object) -> Trace: ...
