@@ -29,7 +29,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
         if isinstance(origins, str) and origins != "*":
-            raise TypeError(f"origins is a collection of strings, or '*'; got the string {origins!r}")
+            raise TypeError(
+                f"origins is a collection of strings, or '*'; got the string {origins!r}"
+            )
         for origin in origins:
             if origin != "*" and (origin.endswith("/") or "://" not in origin):
                 raise ValueError(

@@ -4,14 +4,17 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 
 FOLDER = Path(__file__).parent.parent / "pages"
-# A page may load nothing but this server's own files, and open a WebSocket to it alone.
+# The types are given, because Windows takes them from a registry that other programs write to.
+SHARED = {"style.css": "text/css", "socket.js": "text/javascript"}
 HEADERS = {
+    # A page may load nothing but this server's own files, and open a WebSocket to it alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
+    # Ask each time: a page and its script have to be of one version.
+    "Cache-Control": "no-cache",
 }
 
 
@@ -29,9 +32,14 @@ def add_page(app: FastAPI, name: str) -> None:
     if not page.is_file():
         known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.html")))
         raise FileNotFoundError(f"there is no page {name!r}; the pages are: {known}")
+    add_file(app, "/", page, "text/html")
+    for file, media_type in SHARED.items():
+        add_file(app, f"/pages/{file}", FOLDER / file, media_type)
 
-    @app.get("/", include_in_schema=False)
-    async def show_page() -> FileResponse:
-        return FileResponse(page, media_type="text/html", headers=HEADERS)
 
-    app.mount("/pages", StaticFiles(directory=FOLDER), name="pages")
+def add_file(app: FastAPI, path: str, file: Path, media_type: str) -> None:
+    """Serve `file` at `path` to GET and HEAD, as text of type `media_type`."""
+
+    @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
+    async def send_file() -> FileResponse:
+        return FileResponse(file, media_type=media_type, headers=HEADERS)

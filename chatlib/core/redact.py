@@ -37,7 +37,9 @@ class RedactingFilter(logging.Filter):
         """Return `value` with the secret parameters of any query string in it replaced."""
         if not isinstance(value, str) or "?" not in value:
             return value
-        return QUERY.sub(lambda query: "?" + "&".join(map(self.pair, query[0][1:].split("&"))), value)
+        return QUERY.sub(
+            lambda query: "?" + "&".join(map(self.pair, query[0][1:].split("&"))), value
+        )
 
     def pair(self, pair: str) -> str:
         """Return one `name=value` of a query string, redacted where the name is a secret's."""

@@ -48,7 +48,9 @@ class Server:
         ServerError: it cannot start: the port is taken, or the app's lifespan failed.
 
     Attributes:
+        app: the app that it runs.
         port: where it listens.
+        loop: the event loop of its thread.
         log: what happened, in uvicorn's words. Nothing is printed.
         observers: called with each `Event` on the wire, in the server's thread.
     """
@@ -56,6 +58,7 @@ class Server:
     def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "server") -> None:
         if not callable(app):
             raise TypeError(f"serve() takes an ASGI app, such as FastAPI(); got {app!r}")
+        self.app = app
         self.name = name
         self.log = Log()
         self.observers: list[Callable[[Event], None]] = []
@@ -64,6 +67,7 @@ class Server:
         self._lifespan_error: BaseException | None = None
         self._thread_error: BaseException | None = None
         self._ready = threading.Event()
+        self.loop: asyncio.AbstractEventLoop
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -93,13 +97,18 @@ class Server:
         self._expect_running()
         return Page(self.port, path, height)
 
-    async def settled(self) -> None:
-        """Wait until every handler that runs now has ended, so that the log is complete.
+    @property
+    def handlers(self) -> frozenset["asyncio.Task[None]"]:
+        """The tasks in which the app's handlers run now, one for each open connection."""
+        return frozenset(self._uvicorn.server_state.tasks)
+
+    async def settled(self, besides: frozenset["asyncio.Task[None]"] = frozenset()) -> None:
+        """Wait until every handler but those in `besides` has ended, so that the log is complete.
 
         It waits for as long as a client stays connected. Cancelling it stops the waiting alone.
         """
         self._expect_running()
-        waiting = asyncio.run_coroutine_threadsafe(self._uvicorn.handlers_end(), self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(self._uvicorn.handlers_end(besides), self.loop)
         await asyncio.wrap_future(waiting)
 
     @property
@@ -115,7 +124,7 @@ class Server:
         """
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # its loop has closed since the line above
-                self._loop.call_soon_threadsafe(self._uvicorn.exit_now)
+                self.loop.call_soon_threadsafe(self._uvicorn.exit_now)
             self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
             warnings.warn(
@@ -154,7 +163,7 @@ class Server:
                 # uvicorn's own run() fails in a thread on Python 3.12+ once nest_asyncio is applied.
                 asyncio.Runner(loop_factory=self._uvicorn.config.get_loop_factory()) as runner,
             ):
-                self._loop = runner.get_loop()
+                self.loop = runner.get_loop()
                 runner.run(self._uvicorn.serve(sockets=[self._socket]))
         except BaseException as error:
             self._thread_error = error
@@ -224,9 +233,9 @@ class PromptServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
-    async def handlers_end(self) -> None:
-        while self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks)
+    async def handlers_end(self, besides: frozenset["asyncio.Task[None]"]) -> None:
+        while handlers := self.server_state.tasks - besides:
+            await asyncio.wait(handlers)
 
     def exit_now(self) -> None:
         self.should_exit = True
@@ -250,6 +259,13 @@ def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
         old.stop()
         _served[name] = server
     return server
+
+
+def server_of(app: ASGIApp) -> Server | None:
+    """Return the server by which `serve` serves `app` now, if there is one."""
+    return next(
+        (server for server in _served.values() if server.app is app and server.running), None
+    )
 
 
 def listen(port: int) -> socket.socket:

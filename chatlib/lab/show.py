@@ -21,7 +21,9 @@ class Page:
     @property
     def url(self) -> str:
         """The page's address, as the reader's browser has to ask for it."""
-        prefix = os.environ.get("CHATLIB_PROXY_PREFIX") or os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+        prefix = os.environ.get("CHATLIB_PROXY_PREFIX") or os.environ.get(
+            "JUPYTERHUB_SERVICE_PREFIX"
+        )
         if prefix:
             return f"{prefix.rstrip('/')}/proxy/{self.port}{self.path}"
         return f"http://127.0.0.1:{self.port}{self.path}"

@@ -17,7 +17,9 @@ from websockets.streams import StreamReader
 HEAD_END = b"\r\n\r\n"
 DATA = {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}
 
-Kind = Literal["request", "accept", "refuse", "text", "binary", "ping", "pong", "close", "lost", "bad"]
+Kind = Literal[
+    "request", "accept", "refuse", "text", "binary", "ping", "pong", "close", "lost", "bad"
+]
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ class Wire:
             self.tell("refuse", to_server=False, payload=line, code=status, raised=self.raised)
             return
         self.tell("accept", to_server=False, payload=line, code=status)
-        self.in_frames = self.frames(self.in_reader, True, [reader_of(e, False) for e in extensions])
-        self.out_frames = self.frames(self.out_reader, False, [reader_of(e, True) for e in extensions])
+        self.in_frames = self.frames(
+            self.in_reader, True, [reader_of(e, False) for e in extensions]
+        )
+        self.out_frames = self.frames(
+            self.out_reader, False, [reader_of(e, True) for e in extensions]
+        )
         self.advance(self.in_frames)
 
     def lost(self) -> None:

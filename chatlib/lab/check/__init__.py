@@ -1,0 +1,87 @@
+"""Whether your code does what it shall: `check.chat(app)` says so at once, rule by rule.
+
+Each check returns a `Report`. None raises for a wrong answer, and each comes back within a
+deadline.
+"""
+
+from typing import Any
+
+from chatlib.lab.check import exercises
+from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
+from chatlib.lab.check.report import Report, report_on, report_on_app
+
+__all__ = [
+    "Report",
+    "bearer",
+    "chat",
+    "echo",
+    "guests_wait_outside",
+    "items",
+    "joined",
+    "ping",
+    "say",
+    "shout",
+    "total",
+    "unmask",
+    "whisper",
+]
+
+
+def echo(app: Any) -> Report:
+    """Try the contract of the echo on `app`."""
+    return report_on_app("echo", ECHO, app)
+
+
+def items(app: Any) -> Report:
+    """Try the contract of the item socket on `app`."""
+    return report_on_app("items", ITEMS, app)
+
+
+def chat(app: Any) -> Report:
+    """Try the contract of the chat on `app`."""
+    return report_on_app("chat", CHAT, app)
+
+
+def ping(app: Any) -> Report:
+    """Try the exercise of chapter 00: `app` answers `GET /ping`."""
+    return report_on_app("ping", exercises.PING, app)
+
+
+def say(say: Any) -> Report:
+    """Try the exercise of chapter 00: `say(url, text)` returns what comes back."""
+    return report_on("say", exercises.SAY, say)
+
+
+def shout(app: Any) -> Report:
+    """Try the exercise of chapter 01: `app` answers in capitals at `/shout`."""
+    return report_on_app("shout", exercises.SHOUT, app)
+
+
+def unmask(unmask: Any) -> Report:
+    """Try the exercise of chapter 01: `unmask(payload, key)` undoes a client's masking."""
+    return report_on("unmask", exercises.UNMASK, unmask)
+
+
+def total(app: Any) -> Report:
+    """Try the exercise of chapter 01: `app` adds up lists of numbers at `/total`."""
+    return report_on_app("total", exercises.TOTAL, app)
+
+
+def guests_wait_outside(function: Any) -> Report:
+    """Try the exercise of chapter 02: `function(websocket)` lets guests in and closes them."""
+    return report_on("guests_wait_outside", exercises.GUESTS, function)
+
+
+def bearer(dependency: Any) -> Report:
+    """Try the exercise of chapter 02: `dependency` takes the credential from a header."""
+    return report_on("bearer", exercises.BEARER, dependency)
+
+
+def joined(app: Any) -> Report:
+    """Try the exercise of chapter 03: `app` announces a newcomer to those who are there."""
+    return report_on_app("joined", exercises.JOINED, app)
+
+
+def whisper(manager_class: Any) -> Report:
+    """Try the exercise of chapter 03: a `manager_class` with `whisper(message, client_id)`."""
+    return report_on("whisper", exercises.WHISPER, manager_class)
