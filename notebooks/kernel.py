@@ -2,6 +2,7 @@
 
 import os
 import queue
+import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Kernel:
         self._manager.start_kernel(
             cwd=str(folder),
             env=environment,
+            stderr=subprocess.DEVNULL,  # ipykernel's own remarks; a cell's come by message
             extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )
         self._client = self._manager.client()

@@ -1,7 +1,7 @@
 """Run the notebooks and store their outputs: the script behind `make notebooks`.
 
     python notebooks/refresh.py                  every notebook
-    python notebooks/refresh.py 03_chat.ipynb    some of them
+    python notebooks/refresh.py 03_chat          some of them
     python notebooks/refresh.py --check          write nothing, fail where something would change
 
 The diff shows what changed and nothing else: an output that differs by no more than a port or a
@@ -110,20 +110,30 @@ def sanitizer(rules: Path = FOLDER / "nbval_sanitize.cfg") -> Callable[[str], st
     return sanitize
 
 
-def settle(fresh: NotebookNode, old: NotebookNode, sanitize: Callable[[str], str]) -> None:
-    """Put the outputs of `old` back into `fresh` where the new ones say nothing new."""
+def settle(
+    fresh: NotebookNode, old: NotebookNode, sanitize: Callable[[str], str], *, matching: bool
+) -> None:
+    """Put the outputs of `old` back into `fresh` where the new ones say nothing new.
+
+    Args:
+        fresh: the notebook that was run.
+        old: an earlier state of it.
+        sanitize: takes out of a text what differs from run to run.
+        matching: whether the outputs in `old` were made from the sources in `old`. Only then can
+            it be told that a measurement, or a picture of one, is of the same code.
+    """
     old_cells = {cell.get("id"): cell for cell in code_cells(old)}
     for cell in code_cells(fresh):
         before = old_cells.get(cell.id)
         if before is None or before.execution_count is None:
             continue
         outputs = merged(copy.deepcopy(before.outputs))
-        same_source = before.source == cell.source
+        same_code = matching and before.source == cell.source
         if has_tag(cell, "nbval-ignore-output"):
-            stays = same_source
+            stays = same_code
         else:
             stays = comparable(outputs, sanitize) == comparable(cell.outputs, sanitize)
-            stays &= same_source or images(outputs) == images(cell.outputs)
+            stays = stays and (same_code or images(outputs) == images(cell.outputs))
         if stays:
             for output in outputs:
                 if output.output_type == "execute_result":
@@ -177,11 +187,12 @@ def refresh(path: Path, *, force: bool = False, check: bool = False) -> list[str
     stored = nbformat.reads(text, as_version=4)
     fresh = execute(stored, path.parent)
     sanitize = sanitizer()
-    # What a measurement gave stays for as long as its cell reads the same. Only the last commit
-    # can tell: in the file the source may be newer than the output below it.
-    reference = stored if check else committed(path)
-    if reference is not None and not force:
-        settle(fresh, reference, sanitize)
+    last = None if check else committed(path)
+    if not force:
+        # In the file a cell's source may be newer than its output; in a commit it never is.
+        settle(fresh, stored, sanitize, matching=check)
+        if last is not None:
+            settle(fresh, last, sanitize, matching=True)
     result = nbformat.writes(fresh, version=4) + "\n"
     if result == text:
         return []
@@ -197,8 +208,9 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="store new measurements too")
     parser.add_argument("--check", action="store_true", help="fail if anything would change")
     options = parser.parse_args()
-    names = [Path(name).name for name in options.names]
-    paths = [FOLDER / name for name in names] or sorted(FOLDER.glob("*.ipynb"))
+    paths = [FOLDER / f"{Path(name).stem}.ipynb" for name in options.names] or sorted(
+        FOLDER.glob("*.ipynb")
+    )
     failed = False
     for path in paths:
         started = time.monotonic()

@@ -27,10 +27,9 @@ class RedactingFilter(logging.Filter):
             record.args = tuple(self.redact(arg) for arg in record.args)
             if len(record.args) == 2 and str(record.args[0]).lower() in SECRET_HEADERS:
                 record.args = (record.args[0], REDACTED)
-        if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
-            if record.msg == "Invalid UTF-8 sequence received from client.":
-                record.exc_info = None
-                record.levelno, record.levelname = logging.INFO, "INFO"
+        if record.msg == "Invalid UTF-8 sequence received from client.":
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
         return True
 
     def redact(self, value: object) -> object:

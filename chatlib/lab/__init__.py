@@ -2,7 +2,8 @@
 
 from chatlib.lab import check
 from chatlib.lab.frames import Anatomy, anatomy
-from chatlib.lab.serve import Server, ServerError, serve
+from chatlib.lab.loopback import ServerError
+from chatlib.lab.serve import Server, serve
 from chatlib.lab.trace import Trace, trace
 
 __all__ = ["Anatomy", "Server", "ServerError", "Trace", "anatomy", "check", "serve", "trace"]

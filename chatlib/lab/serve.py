@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import os
-import socket
 import sys
 import sysconfig
 import threading
@@ -18,20 +15,17 @@ from starlette.types import ASGIApp
 
 from chatlib.core.redact import redact_logs
 from chatlib.lab.log import Log, logged_by_this_thread
+from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
+from chatlib.lab.prompt import PromptServer
 from chatlib.lab.show import Page
 from chatlib.lab.wire import Event, recording_protocol
 
-HOST = "127.0.0.1"
 MAX_MESSAGE_BYTES = 64 * 1024
 START_SECONDS = 10.0  # how long an app's lifespan may take to start
 GRACE_SECONDS = 1  # how long handlers may take to end once their clients are told
 STOP_SECONDS = 5.0
 
 _served: dict[str, "Server"] = {}
-
-
-class ServerError(RuntimeError):
-    """The server did not start, or was asked for something after it stopped."""
 
 
 class Server:
@@ -67,6 +61,7 @@ class Server:
         self._lifespan_error: BaseException | None = None
         self._thread_error: BaseException | None = None
         self._ready = threading.Event()
+        self._main: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
@@ -122,18 +117,23 @@ class Server:
         Harmless if it has stopped already. A handler that goes on for a second after its client
         was told is cancelled; one that blocks the thread cannot be, and a warning names it.
         """
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # its loop has closed since the line above
-                self.loop.call_soon_threadsafe(self._uvicorn.exit_now)
-            self._thread.join(STOP_SECONDS)
+        self.ask_to_stop()
+        self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
             warnings.warn(
-                f"{self!r} does not stop: {self.where_blocked()}. Restart the kernel to be rid of it.",
+                f"{self!r} does not stop: {self.where_blocked()}. "
+                "Restart the kernel to be rid of it.",
                 RuntimeWarning,
                 stacklevel=2,
             )
         if _served.get(self.name) is self:
             del _served[self.name]
+
+    def ask_to_stop(self) -> None:
+        """Have it stop as soon as its thread is free to, and do not wait for that."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # its loop has closed since the line above
+                self.loop.call_soon_threadsafe(self._uvicorn.exit_now)
 
     def where_blocked(self) -> str:
         """Return the function of the app's code that the server's thread is in just now."""
@@ -160,19 +160,35 @@ class Server:
         try:
             with (
                 logged_by_this_thread(self.log),
-                # uvicorn's own run() fails in a thread on Python 3.12+ once nest_asyncio is applied.
+                # On Python 3.12+ uvicorn's own run() fails in a thread under nest_asyncio.
                 asyncio.Runner(loop_factory=self._uvicorn.config.get_loop_factory()) as runner,
             ):
                 self.loop = runner.get_loop()
-                runner.run(self._uvicorn.serve(sockets=[self._socket]))
+                runner.run(self._serve())
         except BaseException as error:
             self._thread_error = error
         finally:
             self._socket.close()
             self._ready.set()
 
+    async def _serve(self) -> None:
+        self._main = asyncio.current_task()
+        await self._uvicorn.serve(sockets=[self._socket])
+
+    def _abandon(self) -> None:
+        """End a start that failed, as far as its thread lets itself be ended."""
+        self._uvicorn.should_exit = True
+        if self._main is not None and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # its loop has closed since the line above
+                self.loop.call_soon_threadsafe(self._main.cancel)
+            self._thread.join(GRACE_SECONDS)
+
     def _wait_until_ready(self) -> None:
-        came = self._ready.wait(START_SECONDS)
+        try:
+            came = self._ready.wait(START_SECONDS)
+        except BaseException:  # the kernel was interrupted
+            self._abandon()
+            raise
         if came and self._uvicorn.started and self._thread_error is None:
             return
         reason = self._lifespan_error or self._thread_error
@@ -182,8 +198,8 @@ class Server:
             what = f"its lifespan failed with {type(reason).__name__}: {reason}"
         else:
             what = f"its thread ended with {type(reason).__name__}: {reason}"
-        self._uvicorn.should_exit = True
-        raise ServerError(f"the app did not start; {what}") from reason
+        self._abandon()
+        raise ServerError(f"the app did not start: {what}") from reason
 
     def _watch_lifespan(self, app: Any) -> ASGIApp:
         async def watched(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -206,40 +222,6 @@ class Server:
                 f"the server {self.name!r} has stopped; start the server again: "
                 "run the cell with serve(…)"
             )
-
-
-class PromptServer(uvicorn.Server):
-    """uvicorn, saying when it accepts connections, and stopping without waiting for its tick."""
-
-    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
-        super().__init__(config)
-        self.ready = ready
-        self.exit = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    async def main_loop(self) -> None:
-        counter = 0
-        while not await self.on_tick(counter):
-            counter += 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.exit.wait(), 0.1)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        # What a stalled client has not read by now would keep its transport open for ever.
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
-    async def handlers_end(self, besides: frozenset["asyncio.Task[None]"]) -> None:
-        while handlers := self.server_state.tasks - besides:
-            await asyncio.wait(handlers)
-
-    def exit_now(self) -> None:
-        self.should_exit = True
-        self.exit.set()
 
 
 def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
@@ -266,27 +248,3 @@ def server_of(app: ASGIApp) -> Server | None:
     return next(
         (server for server in _served.values() if server.app is app and server.running), None
     )
-
-
-def listen(port: int) -> socket.socket:
-    """Return a socket bound to `port` on 127.0.0.1."""
-    sock = socket.socket()
-    try:
-        if os.name == "posix":  # elsewhere this option would let two servers share a port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((HOST, port))
-    except OSError as error:
-        sock.close()
-        raise ServerError(
-            f"cannot listen at port {port}: {error.strerror}. Leave `port` out for a free one."
-        ) from error
-    return sock
-
-
-def except_loopback_from_proxies() -> None:
-    """Have this process's clients reach 127.0.0.1 directly when it is set to use a proxy."""
-    if any(name.lower().endswith("_proxy") and name.lower() != "no_proxy" for name in os.environ):
-        present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        hosts = [host.strip() for host in present.split(",") if host.strip()]
-        hosts += [host for host in (HOST, "localhost") if host not in hosts]
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)

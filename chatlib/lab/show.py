@@ -42,13 +42,13 @@ class Page:
 
     def _ipython_display_(self) -> None:
         if "google.colab" in sys.modules:  # where only Colab's own proxy reaches the kernel
-            from google.colab import output  # type: ignore[import-not-found]
+            from google.colab import output
 
             output.serve_kernel_port_as_iframe(self.port, path=self.path, height=self.height)
             return
         from IPython.display import publish_display_data
 
-        publish_display_data(self._repr_mimebundle_())
+        publish_display_data(self._repr_mimebundle_())  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"The page is at {self.url}"

@@ -1,7 +1,252 @@
-"""To come."""
+"""A recorder of what crosses between clients and a server, drawn as a sequence diagram."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from chatlib.lab.frames import close_name, count, elided, quoted
+from chatlib.lab.serve import Server
+from chatlib.lab.wire import Event
+
+SERVER = "server"
+PATH_CHARACTERS = 60
+REASON_CHARACTERS = 60
+TEXT_STEPS = 200
+MERMAID_STEPS = 50  # what Mermaid draws is at most 50,000 characters long
 
 
-class Trace: ...
+class Step(NamedTuple):
+    """One line of the drawing."""
+
+    client: str
+    to_server: bool
+    what: str
+    note: str
+    broken: bool
 
 
-def trace(server: object) -> Trace: ...
+class Trace:
+    """What crossed between each client and the server, in order, until `stop()`.
+
+    `trace()` makes one. It is a context manager, which stops it. Jupyter draws it as a sequence
+    diagram; its repr is the same in plain text.
+
+    All that a client has received is in the trace by then. What a client has sent may be on its way
+    still: receive the answer first, or, when all clients have left, `await server.settled()`.
+    """
+
+    def __init__(
+        self, server: Server, names: Mapping[str, str] | None, title: str, pings: bool
+    ) -> None:
+        self.title = printable(title)
+        self._server = server
+        self._names = None if names is None else dict(names)
+        self._pings = pings
+        self._events: list[Event] = []
+        server.observers.append(self._observe)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events that are shown."""
+        return tuple(self._events)
+
+    @property
+    def text(self) -> str:
+        """The drawing in plain text, with a line for each thing that crossed."""
+        _, steps = self._steps()
+        widest = max((width(step.client) for step in steps), default=0)
+        lines = [self.title, ""] if self.title else []
+        for step in steps[:TEXT_STEPS]:
+            end = "x" if step.broken else "▶" if step.to_server else "◀"
+            arrow = f"──{end}" if step.to_server else f"{end}──"
+            lead = f"{step.client}{' ' * (widest - width(step.client))} {arrow} {SERVER}   "
+            lines.append(lead + step.what)
+            if step.note:
+                lines.append(" " * width(lead) + f"({step.note})")
+        lines += [f"({remark})" for remark in self._remarks(len(steps) - TEXT_STEPS)]
+        return "\n".join(lines)
+
+    @property
+    def mermaid(self) -> str:
+        """The drawing as a Mermaid sequence diagram, with a description for screen readers."""
+        clients, steps = self._steps()
+        remarks = self._remarks(len(steps) - MERMAID_STEPS)
+        steps = steps[:MERMAID_STEPS]
+        ids = {client: f"client{number}" for number, client in enumerate(clients, 1)}
+        half = (len(clients) + 1) // 2  # the server stands in the middle: fewer lines cross
+        spoken = ". ".join([*map(in_words, steps), *remarks])
+        title = (
+            self.title or f"What crossed between {', '.join(clients) or 'clients'} and the server"
+        )
+        lines = ["sequenceDiagram", f"accTitle: {escape(title)}", f"accDescr: {escape(spoken)}"]
+        if self.title:
+            lines.append(f"title: {escape(self.title)}")
+        for name in [*clients[:half], SERVER, *clients[half:]]:
+            lines.append(f"participant {ids.get(name, SERVER)} as {escape(name)}")
+        for step in steps:
+            client, arrow = ids[step.client], "-x" if step.broken else "->>"
+            ends = (client, SERVER) if step.to_server else (SERVER, client)
+            lines.append(f"{arrow.join(ends)}: {escape(step.what)}")
+            if step.note:
+                lines.append(f"Note over {client},{SERVER}: {escape(step.note)}")
+        lines += [f"Note over {SERVER}: {escape(remark)}" for remark in remarks]
+        return "\n    ".join(lines) + "\n"
+
+    def stop(self) -> None:
+        """Record nothing from now on. Harmless if it has stopped already."""
+        if self._observe in self._server.observers:
+            self._server.observers.remove(self._observe)
+
+    def __enter__(self) -> "Trace":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": self.text, "text/vnd.mermaid": self.mermaid}
+
+    def _observe(self, event: Event) -> None:
+        """Keep `event` if it is to be shown. The server's thread calls it."""
+        if event.kind in {"ping", "pong"} and not self._pings:
+            return
+        if self._names is None or name_of(event.path, self._names) is not None:
+            self._events.append(event)
+
+    def _steps(self) -> tuple[list[str], list[Step]]:
+        """Return the clients, in the order in which they stand, and what crossed."""
+        events = self.events
+        clients = clients_of(events, self._names)
+        steps = [
+            Step(
+                clients[event.connection],
+                event.to_server,
+                describe(event),
+                note_on(event),
+                broken=event.kind in {"lost", "bad"},
+            )
+            for event in events
+        ]
+        return list(clients.values()), steps
+
+    def _remarks(self, left_out: int) -> list[str]:
+        if left_out > 0:
+            return [f"and {left_out:,} more"]
+        if self._events:
+            return []
+        where = f" on {' or '.join(map(shortened, self._names))}" if self._names else ""
+        return [f"nothing has crossed yet{where}"]
+
+
+def trace(
+    server: Server, names: Mapping[str, str] | None = None, *, title: str = "", pings: bool = False
+) -> Trace:
+    """Record what crosses between clients and `server` from now on.
+
+    Args:
+        server: from `serve()`.
+        names: the client's name for each request path, as in `{"/ws/1": "Ana"}`, with or without
+            a query string. Connections on other paths are then left out, so that what is stored
+            never depends on who else is there. Without it all are shown, as `client 1`, `client 2`
+            … in the order in which they first appear.
+        title: stands above the drawing.
+        pings: whether to show pings and pongs.
+    """
+    return Trace(server, names, title, pings)
+
+
+def name_of(path: str, names: Mapping[str, str]) -> str | None:
+    """Return the name for `path`, as it is or without its query string; None if it has none."""
+    return names.get(path, names.get(path.partition("?")[0]))
+
+
+def clients_of(events: Iterable[Event], names: Mapping[str, str] | None) -> dict[int, str]:
+    """Return each connection's client, in the order in which they stand in the drawing."""
+    paths = {event.connection: event.path for event in events}
+    if names is None:
+        return {connection: f"client {n}" for n, connection in enumerate(paths, 1)}
+    clients: dict[int, str] = {}
+    times: Counter[str] = Counter()
+    for connection, path in paths.items():
+        name = name_of(path, names) or ""
+        times[name] += 1
+        again = f" ({times[name]})" if times[name] > 1 else ""
+        clients[connection] = (printable(name).strip() or "?") + again
+    rank = list(names.values())
+    order = sorted(
+        paths, key=lambda connection: rank.index(name_of(paths[connection], names) or "")
+    )
+    return {connection: clients[connection] for connection in order}
+
+
+def describe(event: Event) -> str:
+    """Return what crossed, on one short line of printable characters."""
+    payload = event.payload
+    size = count(len(payload))
+    match event.kind:
+        case "request":
+            return f"GET {shortened(event.path)} (upgrade)"
+        case "accept" | "refuse":
+            return f"{shortened(payload)}{f' {quoted(event.reason)}' if event.reason else ''}"
+        case "ping" | "pong":
+            return f"{event.kind} ({size})"
+        case "close" if event.code is not None:
+            reason = f" {quoted(event.reason, REASON_CHARACTERS)}" if event.reason else ""
+            return f"close {event.code} ({close_name(event.code)}){reason}"
+        case "close":
+            return "close (no code)"
+        case "lost":
+            return "connection lost" if event.to_server else "connection dropped without a close"
+        case "bad":
+            return f"broken frame: {shortened(payload)}"
+    if isinstance(payload, str):
+        return quoted(payload)
+    return f"{size}: {elided(payload)}" if payload else size
+
+
+def note_on(event: Event) -> str:
+    """Return what the wire does not show of `event`."""
+    if event.raised is None:
+        return ""
+    raised = f"{event.raised} ({close_name(event.raised)})"
+    return f"the app closed with {raised}: a number that never left the server"
+
+
+def in_words(step: Step) -> str:
+    """Return a step as a screen reader says it."""
+    ends = (step.client, SERVER) if step.to_server else (SERVER, step.client)
+    return f"{' to '.join(ends)}: {step.what}{f', {step.note}' if step.note else ''}"
+
+
+def printable(text: str) -> str:
+    """Return `text` with an escape for what would break a line or turn its direction."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def shortened(text: str | bytes) -> str:
+    """Return the beginning of `text`, printable."""
+    shown = printable(str(text))
+    return shown if len(shown) <= PATH_CHARACTERS else f"{shown[: PATH_CHARACTERS - 1]}…"
+
+
+def escape(text: str) -> str:
+    """Return `text` with an entity for all that Mermaid might take for its own.
+
+    For no more than that: Mermaid measures an entity as if it were shown letter by letter. It reads
+    a line with `style` or `classDef` in another way, and entities pass through it as `ﬂ°…¶ß`.
+    """
+    risky = r"[#;<>&%{}$ﬂ°¶ß]|(?<=styl)e|(?<=classDe)f"
+    return re.sub(risky, lambda match: f"#{ord(match[0])};", text)
+
+
+def width(text: str) -> int:
+    """Return how many columns `text` takes."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

@@ -4,18 +4,21 @@ A trace taken in the app would miss what the server does by itself: the 403 that
 the close frames, the pings. So the reading is done between uvicorn's protocol and its transport.
 """
 
-from collections.abc import Callable, Generator
+import logging
+import zlib
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close, Frame, Opcode
+from websockets.headers import parse_extension
 from websockets.streams import StreamReader
 
-HEAD_END = b"\r\n\r\n"
-DATA = {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}
+MAX_HEAD_BYTES = 64 * 1024
 
 Kind = Literal[
     "request", "accept", "refuse", "text", "binary", "ping", "pong", "close", "lost", "bad"
@@ -29,12 +32,15 @@ class Event:
     Attributes:
         connection: which connection, counted from 1 in the order in which they came to the server.
         kind: what it was. `lost` is a connection that ended without a close frame, `bad` a frame
-            that breaks the protocol.
-        to_server: whether it came from the client.
+            that breaks the protocol or is larger than the server takes: nothing after it counts.
+        to_server: whether it came from the client. A `lost` that did not is a connection that the
+            server dropped.
         path: of the `request`, with its query string.
-        payload: of a message, a ping or a pong; the status line of an answer to the `request`.
-        code: the close code, or the HTTP status of an answer to the `request`.
-        reason: of a close.
+        payload: of a message, a ping or a pong; the status and its phrase, as in `403 Forbidden`,
+            of an answer to the `request`; what is wrong with a `bad` frame.
+        code: the close code, if the close frame has one; the HTTP status of the answer to the
+            `request`.
+        reason: of a close; the body of a `refuse`.
         raised: at a `refuse`, the close code that the app gave, which never left the server.
     """
 
@@ -49,159 +55,207 @@ class Event:
 
 
 class Wire:
-    """Reads one connection's bytes, both ways, and emits an `Event` for each thing in them."""
+    """Reads one connection's bytes, both ways, and emits an `Event` for each thing in them.
 
-    def __init__(self, connection: int, emit: Callable[[Event], None]) -> None:
+    It never raises: what it cannot read becomes a `bad` event, and an `emit` that fails is logged.
+
+    Args:
+        connection: the number of the connection.
+        emit: called with each event.
+        max_size: of a message from the client, in bytes; a larger one is `bad`.
+    """
+
+    def __init__(
+        self, connection: int, emit: Callable[[Event], None], max_size: int | None = None
+    ) -> None:
         self.connection = connection
         self.emit = emit
+        self.max_size = max_size
         self.path = ""
         self.raised: int | None = None
+        self.dropped = False  # by the server
         self.over = False  # nothing more can come that means anything
-        self.in_reader, self.out_reader = StreamReader(), StreamReader()
-        self.in_frames: Generator[None] | None = None
-        self.out_frames: Generator[None] | None = None
-        self.in_head, self.out_head = b"", b""
-
-    def tell(self, kind: Kind, to_server: bool, **details: Any) -> None:
-        """Emit an event of this connection."""
-        self.emit(Event(self.connection, kind, to_server, self.path, **details))
+        self.extensions: list[tuple[str, dict[str, str | None]]] | None = None  # None: not accepted
+        self.incoming, self.outgoing = StreamReader(), StreamReader()
+        self.from_client, self.from_server = self.read_client(), self.read_server()
 
     def received(self, data: bytes) -> None:
         """Read what came from the client: a request, then masked frames."""
-        if not self.path:
-            head, end, data = (self.in_head + data).partition(HEAD_END)
-            if not end:
-                self.in_head = head
-                return
-            self.path = head.split(b" ", 2)[1].decode("latin-1")
-            self.tell("request", to_server=True)
-        if data:
-            self.in_reader.feed_data(data)
-            self.advance(self.in_frames)
+        self.advance(self.from_client, self.incoming, data, to_server=True)
 
-    def sent(self, data: bytes, extensions: Callable[[], list[Any]]) -> None:
+    def sent(self, data: bytes) -> None:
         """Read what left for the client: an answer to its request, then frames."""
-        if self.out_frames is None:
-            head, end, data = (self.out_head + data).partition(HEAD_END)
-            if self.over or not end:
-                self.out_head = head
-                return
-            self.answered(head, extensions())
-        if data:
-            self.out_reader.feed_data(data)
-            self.advance(self.out_frames)
-
-    def answered(self, head: bytes, extensions: list[Any]) -> None:
-        """Read the head of the answer to the request, and get ready for frames if it is a 101."""
-        line = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")[2].strip()
-        status = int(line.split(" ")[0])
-        if status != 101:
-            self.over = True
-            self.tell("refuse", to_server=False, payload=line, code=status, raised=self.raised)
-            return
-        self.tell("accept", to_server=False, payload=line, code=status)
-        self.in_frames = self.frames(
-            self.in_reader, True, [reader_of(e, False) for e in extensions]
-        )
-        self.out_frames = self.frames(
-            self.out_reader, False, [reader_of(e, True) for e in extensions]
-        )
-        self.advance(self.in_frames)
+        self.advance(self.from_server, self.outgoing, data, to_server=False)
+        if self.extensions is not None:  # what the client sent before it had its answer
+            self.advance(self.from_client, self.incoming, b"", to_server=True)
 
     def lost(self) -> None:
-        """The connection has ended."""
+        """Take note that the connection has ended."""
         if self.path and not self.over:
             self.over = True
-            self.tell("lost", to_server=True)
+            self.tell("lost", to_server=not self.dropped)
 
-    def advance(self, frames: Generator[None] | None) -> None:
+    def tell(self, kind: Kind, to_server: bool, **details: Any) -> None:
+        """Emit an event of this connection."""
+        try:
+            self.emit(Event(self.connection, kind, to_server, self.path, **details))
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("An observer of the wire failed")
+
+    def advance(
+        self, reading: Generator[None], reader: StreamReader, data: bytes, *, to_server: bool
+    ) -> None:
         """Read on in one direction, as far as the bytes go."""
-        if frames is not None:
-            next(frames, None)
+        if reader.eof:
+            return
+        try:
+            reader.feed_data(data)
+            next(reading)
+            return
+        except StopIteration:
+            pass
+        except (ProtocolError, PayloadTooBig, UnicodeDecodeError) as error:
+            self.tell("bad", to_server, payload=str(error))
+        except Exception as error:
+            self.tell("bad", to_server, payload=f"unreadable ({type(error).__name__}: {error})")
+        reader.feed_eof()
+        reader.discard()
 
-    def frames(
-        self, reader: StreamReader, to_server: bool, extensions: list[Any]
+    def read_client(self) -> Generator[None]:
+        line, _ = yield from read_head(self.incoming)
+        self.path = line.split(" ")[1]
+        self.tell("request", to_server=True)
+        while self.extensions is None:
+            yield
+        yield from self.read_frames(self.incoming, True, self.max_size)
+
+    def read_server(self) -> Generator[None]:
+        line, headers = yield from read_head(self.outgoing)
+        answer = line.partition(" ")[2].strip()
+        status = int(answer[:3])
+        if status != 101:
+            self.over = True
+            body = bytes(self.outgoing.buffer).decode(errors="backslashreplace")
+            self.tell("refuse", False, payload=answer, code=status, reason=body, raised=self.raised)
+            return
+        self.extensions = [
+            (name, dict(parameters))
+            for value in headers.get("sec-websocket-extensions", [])
+            for name, parameters in parse_extension(value)
+        ]
+        self.tell("accept", to_server=False, payload=answer, code=status)
+        yield from self.read_frames(self.outgoing, False, None)
+
+    def read_frames(
+        self, reader: StreamReader, to_server: bool, max_size: int | None
     ) -> Generator[None]:
-        """Emit an event for each whole message and each control frame in `reader`."""
-        parts: list[bytes] = []
-        opcode = Opcode.BINARY
+        """Emit an event for each whole message and each control frame, up to a close frame."""
+        side = "client" if to_server else "server"
+        decoders = [
+            decoder(parameters, side)
+            for name, parameters in self.extensions or []
+            if name == PerMessageDeflate.name
+        ]
+        opcode, message = Opcode.CONT, bytearray()  # CONT: between two messages
         while True:
-            try:
-                frame = yield from Frame.parse(
-                    reader.read_exact, mask=to_server, extensions=extensions
-                )
-            except (ProtocolError, EOFError) as error:
-                self.tell("bad", to_server, payload=str(error))
+            left = None if max_size is None else max_size - len(message)
+            frame = yield from Frame.parse(
+                reader.read_exact, mask=to_server, max_size=left, extensions=decoders
+            )
+            data = bytes(frame.data)
+            if frame.opcode is Opcode.CLOSE:
+                self.over = True
+                close = Close.parse(data)
+                code = close.code if data else None
+                self.tell("close", to_server, code=code, reason=close.reason)
                 return
-            if frame.opcode in DATA:
-                if frame.opcode is not Opcode.CONT:
-                    parts, opcode = [], frame.opcode
-                parts.append(bytes(frame.data))
-                if frame.fin:
-                    self.message(opcode, b"".join(parts), to_server)
+            if frame.opcode is Opcode.PING:
+                self.tell("ping", to_server, payload=data)
+            elif frame.opcode is Opcode.PONG:
+                self.tell("pong", to_server, payload=data)
             else:
-                self.control(frame, to_server)
+                if (frame.opcode is Opcode.CONT) is (opcode is Opcode.CONT):
+                    raise ProtocolError("a continuation frame out of place, or one missing")
+                if frame.opcode is not Opcode.CONT:
+                    opcode = frame.opcode
+                message += data
+                if frame.fin:
+                    self.tell_message(opcode, bytes(message), to_server)
+                    opcode = Opcode.CONT
+                    message.clear()
 
-    def message(self, opcode: Opcode, data: bytes, to_server: bool) -> None:
+    def tell_message(self, opcode: Opcode, data: bytes, to_server: bool) -> None:
         """Emit a whole message."""
         if opcode is Opcode.TEXT:
             self.tell("text", to_server, payload=data.decode(errors="backslashreplace"))
         else:
             self.tell("binary", to_server, payload=data)
 
-    def control(self, frame: Frame, to_server: bool) -> None:
-        """Emit a ping, a pong or a close."""
-        data = bytes(frame.data)
-        if frame.opcode is Opcode.PING:
-            self.tell("ping", to_server, payload=data)
-        elif frame.opcode is Opcode.PONG:
-            self.tell("pong", to_server, payload=data)
-        else:
-            self.over = True
-            close = Close.parse(data)
-            self.tell("close", to_server, code=close.code, reason=close.reason)
+
+def read_head(reader: StreamReader) -> Generator[None, None, tuple[str, dict[str, list[str]]]]:
+    """Read the head of an HTTP request or answer: its first line, and its headers in lower case."""
+    lines = []
+    while line := (yield from reader.read_line(MAX_HEAD_BYTES)).decode("latin-1").strip():
+        lines.append(line)
+    headers: dict[str, list[str]] = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers.setdefault(name.lower(), []).append(value.strip())
+    return lines[0], headers
 
 
-def reader_of(extension: Any, of_server: bool) -> Any:
-    """Return an extension that reads what the server's `extension` writes, or what it reads."""
-    side = "local" if of_server else "remote"
-    no_context_takeover = getattr(extension, f"{side}_no_context_takeover")
-    max_window_bits = getattr(extension, f"{side}_max_window_bits")
-    return PerMessageDeflate(no_context_takeover, False, max_window_bits, 15)
+def decoder(parameters: dict[str, str | None], side: str) -> Extension:
+    """Return what decompresses the messages of `side`, `client` or `server`.
+
+    A decompressor with the largest window reads what was written with any.
+    """
+    forgets = f"{side}_no_context_takeover" in parameters
+    return PerMessageDeflate(forgets, True, zlib.MAX_WBITS, zlib.MAX_WBITS)
 
 
 class RecordingTransport:
-    """A transport that shows what is written to a `Wire` first, and is otherwise the one inside."""
+    """A transport that shows a `Wire` what is written to it, and is otherwise the one inside."""
 
-    def __init__(self, transport: Any, wrote: Callable[[bytes], None]) -> None:
+    def __init__(self, transport: Any, wire: Wire) -> None:
         self._transport = transport
-        self._wrote = wrote
+        self._wire = wire
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        self._wrote(bytes(data))
+        if not self._transport.is_closing():  # or it would go nowhere
+            self._wire.sent(bytes(data))
         self._transport.write(data)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[bytes]) -> None:
         self.write(b"".join(lines))
 
+    def close(self) -> None:
+        self._wire.dropped = True
+        self._transport.close()
 
-def recording_protocol(emit: Callable[[Event], None]) -> type:
-    """Return uvicorn's WebSocket protocol with a `Wire` on each of its connections.
+    def abort(self) -> None:
+        self._wire.dropped = True
+        self._transport.abort()
 
-    `emit` is called in the server's thread, for each event and in the order in which they happen.
+
+def recording_protocol(
+    emit: Callable[[Event], None], base: Callable[..., Any] | None = AutoWebSocketsProtocol
+) -> type:
+    """Return `base`, a WebSocket protocol of uvicorn's, with a `Wire` on each of its connections.
+
+    `emit` is called in the server's thread, for each event and in the order in which they happen,
+    before the server acts on what came and before what it writes leaves.
     """
     opened = 0
 
-    class RecordingProtocol(AutoWebSocketsProtocol):  # type: ignore[misc, valid-type]
+    class RecordingProtocol(cast(type[Any], base)):  # type: ignore[misc]
         def connection_made(self, transport: Any) -> None:
             nonlocal opened
             opened += 1
-            self.wire = Wire(opened, emit)
-            wrote = lambda data: self.wire.sent(data, lambda: self.conn.extensions)  # noqa: E731
-            super().connection_made(RecordingTransport(transport, wrote))
+            self.wire = Wire(opened, emit, self.config.ws_max_size)
+            super().connection_made(RecordingTransport(transport, self.wire))
 
         def data_received(self, data: bytes) -> None:
             self.wire.received(data)

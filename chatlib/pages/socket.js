@@ -1,13 +1,15 @@
 // What the three pages do. A page says which WebSocket it opens in <body data-socket>, where {id}
 // stands for the value of the element with that id. One that has a form #connect opens it when
-// the form is sent, the others at once.
+// the form is sent, the others at once. <body data-pass> names a query parameter that goes from the
+// page's own address into the WebSocket's.
 "use strict";
 
 const MAX_MESSAGES = 500;
 const FIRST_DELAY = 500; // milliseconds before the first attempt to reconnect
 const LONGEST_DELAY = 15_000;
 const STEADY = 5_000; // a connection that lived this long proves that the server is well
-const MAX_REFUSALS = 20; // in a row, on a page where the reader can press Connect
+const MAX_ATTEMPTS = 20; // in a row, on a page where the reader can press Connect
+const NO_CONNECTION = "Not sent: no connection.";
 
 // RFC 6455, section 7.4.1, and the IANA registry of close codes.
 const MEANING = {
@@ -42,6 +44,8 @@ function address() {
   );
   const url = new URL(path, location.href);
   url.protocol = url.protocol.replace("http", "ws");
+  const passed = new URLSearchParams(location.search).get(document.body.dataset.pass);
+  if (passed !== null) url.searchParams.set(document.body.dataset.pass, passed);
   return url.href;
 }
 
@@ -69,7 +73,7 @@ function connect(url, before = "") {
   mine.onopen = () => {
     if (mine !== socket) return mine.close(1000); // replaced before it was open
     opened = performance.now();
-    notice("");
+    if ($("notice").textContent.startsWith(NO_CONNECTION)) notice("");
     say("open", before ? `Connected again. The connection was lost: ${before}.` : "Connected.");
   };
   mine.onmessage = (event) => {
@@ -84,7 +88,7 @@ function connect(url, before = "") {
 }
 
 function lost(url, { code, reason }) {
-  const meaning = MEANING[code] ?? (code < 4000 ? "of an unusual code" : "the app ended it");
+  const meaning = MEANING[code] ?? (code < 4000 ? "the server closed it" : "the app ended it");
   const why = `${meaning} (code ${code}${reason && `: “${reason}”`})`;
   if (code === 1009 && !box.value) {
     box.value = lastSent;
@@ -103,18 +107,18 @@ function refused(url, before) {
     "the server refused, or cannot be reached. The browser is not told which (code 1006)";
   if (connectForm && !before) {
     say("closed", `Not connected: ${why}. Check Item ID and Token, then press Connect.`);
-  } else if (connectForm && attempts >= MAX_REFUSALS) {
+  } else if (connectForm && attempts >= MAX_ATTEMPTS) {
     say("closed", `Gave up after ${attempts} attempts: ${why}. Press Connect to try again.`);
   } else if (before) {
     retry(url, before);
   } else {
-    say("lost", `Not connected: ${why}. Trying again by itself…`);
+    say("lost", `Not connected: ${why}. Trying again…`);
     schedule(url, "");
   }
 }
 
 function retry(url, why) {
-  say("lost", `Connection lost: ${why}. Reconnecting by itself…`);
+  say("lost", `Connection lost: ${why}. Reconnecting…`);
   schedule(url, why);
 }
 
@@ -122,7 +126,7 @@ function schedule(url, why) {
   // Half of the delay is chance, so that a restarted server is not met by all at one moment.
   const delay = Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY) * (0.5 + Math.random() / 2);
   attempts += 1;
-  $("retry").textContent = `Attempt ${attempts} in ${Math.ceil(delay / 1000)} s.`;
+  $("retry").textContent = `Next try in ${Math.ceil(delay / 1000)} s.`;
   retryAddress = () => connect(url, why);
   timer = setTimeout(retryAddress, delay);
 }
@@ -140,7 +144,7 @@ function show(data) {
     who.textContent = said[0];
     item.append(who, text.slice(said[0].length));
     if (said[2]) item.dataset.client = Math.abs(said[2] % 6);
-    if (said[2] === $("ws-id")?.textContent) item.dataset.client = "me";
+    if (said[2] && said[2] === $("ws-id")?.textContent) item.dataset.client = "me";
   } else {
     item.textContent = text;
     item.classList.toggle("left", /^Client #-?\d+ left the chat$/.test(text));
@@ -153,8 +157,9 @@ $("talk").addEventListener("submit", (event) => {
   event.preventDefault();
   box.focus();
   if (socket?.readyState !== WebSocket.OPEN) {
-    const first = connectForm && timer === null ? "Press Connect first" : "Wait for the connection";
-    notice(`Not sent: there is no connection. ${first}; your message stays in the box.`);
+    const comes = timer !== null || socket?.readyState === WebSocket.CONNECTING;
+    const again = connectForm ? "Press Connect first" : "Reload the page";
+    notice(`${NO_CONNECTION} ${comes ? "Wait until there is one" : again}; the text stays here.`);
   } else if (box.value === "") {
     notice("Nothing to send: the box is empty.");
   } else {

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx2
 
-from chatlib.lab.check.report import Bench, Rules, Wrong, expect, shorten
+from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
+from chatlib.lab.check.report import Rules
 
 ECHO, ITEMS, CHAT = Rules(), Rules(), Rules()
 LIMIT = 64 * 1024

@@ -8,7 +8,8 @@ from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 
 from chatlib.chat import app as finished_chat
 from chatlib.core.manager import ConnectionManager
-from chatlib.lab.check.report import Bench, Rules, Wrong, expect, shorten
+from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
+from chatlib.lab.check.report import Rules
 from chatlib.lab.serve import Server
 
 PING, SAY = Rules(), Rules()

@@ -1,0 +1,48 @@
+# `make` alone lists the targets. Each does its own set-up: it needs Python 3.11+ and make.
+
+PYTHON ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN = $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL = help
+.PHONY: help lab test notebooks lint format bench constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+lab: $(VENV)/.has-lab ## open the course in JupyterLab (ARGS="--no-browser --port 8899")
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
+
+test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k chat")
+	$(BIN)/python -m pytest --nbval $(ARGS)
+
+notebooks: $(VENV)/.has-test ## run the notebooks and refresh what changed in their outputs (ARGS=01_echo)
+	$(BIN)/python notebooks/refresh.py $(ARGS)
+
+lint: $(VENV)/.has-dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.has-dev ## lay out the code, notebooks included
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.has-test ## measure how fast a server starts and stops
+	$(BIN)/python benchmarks/serve.py
+
+constraints: $(VENV)/.has-dev ## settle anew on exact versions, for the oldest Python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+
+clean: ## remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/.has-%: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer; there is $$(python3 --version 2>/dev/null || echo none)."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment; on Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" --constraint constraints.txt
+	@touch $@

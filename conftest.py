@@ -1,0 +1,56 @@
+"""What `pytest` and `pytest --nbval` need to run anywhere in this project without options."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+CELL_SECONDS = 60.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set nbval's options.
+
+    They are not in `addopts`, where the path would be taken from the working directory: `pytest
+    --nbval` in notebooks/ would not find the file.
+    """
+    option = config.option
+    if not (getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)):
+        return
+    given = [str(argument).partition("=")[0] for argument in config.invocation_params.args]
+    if option.nbval_sanitize_with is None:
+        option.nbval_sanitize_with = str(config.rootpath / "notebooks" / "nbval_sanitize.cfg")
+    if "--nbval-cell-timeout" not in given:
+        option.nbval_cell_timeout = CELL_SECONDS
+    if option.nbval_kernel_name is None:
+        option.nbval_current_env = True  # and not whichever python3 a Jupyter elsewhere registered
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CHATLIB_REQUIRE_ALL=1, which CI sets, have a skipped test fail."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Likewise for a module that is skipped as a whole."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn `report` into a failure if it says *skipped* and nothing may be."""
+    if report.skipped and not hasattr(report, "wasxfail") and required():
+        where = report.longrepr
+        reason = where[-1] if isinstance(where, tuple) else where
+        report.outcome = "failed"
+        report.longrepr = f"CHATLIB_REQUIRE_ALL=1, yet this was skipped. {reason}"
+
+
+def required() -> bool:
+    """Return whether every test has to run."""
+    return os.environ.get("CHATLIB_REQUIRE_ALL", "") not in ("", "0")

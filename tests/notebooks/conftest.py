@@ -1,0 +1,13 @@
+"""Fixtures of the notebooks' tests."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+
+@pytest.fixture
+def notebook(chapter: Path) -> NotebookNode:
+    """The chapter as it is stored."""
+    return nbformat.read(chapter, as_version=4)

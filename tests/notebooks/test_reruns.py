@@ -1,0 +1,53 @@
+"""A reader goes back and forth in a notebook, and nothing hangs or breaks."""
+
+import re
+from pathlib import Path
+
+from kernel import Kernel, Run
+from nbformat import NotebookNode
+from refresh import code_cells, has_tag
+
+CELL_SECONDS = 30.0
+AFTERWARDS_SECONDS = 20.0  # a guard: such a cell answers at once
+
+
+def raised(cells: list[NotebookNode], runs: list[Run]) -> dict[str, str]:
+    """Return the message of each cell that raised or was not run, by its id."""
+    messages = {}
+    for cell, run in zip(cells, runs, strict=True):
+        if run.count is None:
+            messages[cell.id] = "was not run"
+        elif run.error is not None and not has_tag(cell, "raises-exception"):
+            messages[cell.id] = f"{run.error.ename}: {run.error.evalue}"
+    return messages
+
+
+def run(kernel: Kernel, cells: list[NotebookNode]) -> dict[str, str]:
+    """Run `cells` as Run All does; return what was raised."""
+    may_raise = [has_tag(cell, "raises-exception") for cell in cells]
+    sources = [cell.source for cell in cells]
+    return raised(cells, kernel.run(sources, may_raise=may_raise, seconds=CELL_SECONDS))
+
+
+def uses_the_server(cell: NotebookNode) -> bool:
+    return bool(re.search(r"\bserver\b", cell.source)) and "serve(" not in cell.source
+
+
+def test_run_all_twice_and_then_any_cell_that_needs_the_stopped_server(
+    chapter: Path, notebook: NotebookNode
+) -> None:
+    cells = code_cells(notebook)
+    with Kernel(chapter.parent) as kernel:
+        assert run(kernel, cells) == {}
+        assert run(kernel, cells) == {}
+        afterwards = {}
+        for cell in filter(uses_the_server, cells):
+            runs = kernel.run([cell.source], seconds=AFTERWARDS_SECONDS)
+            afterwards |= raised([cell], runs)
+    assert {k: v for k, v in afterwards.items() if "start the server again" not in v} == {}
+
+
+def test_each_cell_works_twice_in_a_row(chapter: Path, notebook: NotebookNode) -> None:
+    cells = [cell for cell in code_cells(notebook) for _ in range(2)]
+    with Kernel(chapter.parent) as kernel:
+        assert run(kernel, cells) == {}

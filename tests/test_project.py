@@ -1,0 +1,113 @@
+"""The house itself: what it depends on, which way its arrows run, what it never contains."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+MODULES = sorted((ROOT / "chatlib").rglob("*.py"))
+
+
+def name_of(path):
+    """Return the dotted name of the module at `path`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path):
+    """Return the names of the modules of ours that the module at `path` imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("chatlib.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_down_only(path):
+    """Apps to core, core to nothing of ours; nothing but the instruments uses the instruments."""
+    module = name_of(path)
+    for imported in imports_of(path):
+        if module.startswith("chatlib.core"):
+            assert imported.startswith("chatlib.core")
+        if not module.startswith("chatlib.lab"):
+            assert not imported.startswith("chatlib.lab")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_is_a_page_or_two(path):
+    lines = len(path.read_text("utf-8").splitlines())
+    # A contract is a list of rules, and as long as it has to be.
+    assert lines <= 250 or path.parent.name == "check", f"{lines} lines"
+
+
+def test_environment_yml_names_the_packages_of_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    wanted = PROJECT["dependencies"] + EXTRAS["lab"] + EXTRAS["test"]
+    wanted = [package for package in wanted if not package.startswith("chatlib")]
+    assert pip == [*wanted, "--editable ."]
+    assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
+
+
+def test_constraints_txt_has_a_version_for_each_package_and_nothing_else():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if not re.match(r"^[a-z0-9-]+==[^\s]+( ; .+)?$", line)] == []
+    held = {line.partition("==")[0] for line in lines}
+    for package in PROJECT["dependencies"] + [name for extra in EXTRAS.values() for name in extra]:
+        name = re.match(r"[a-z0-9-]+", package)[0]
+        assert name in held | {"chatlib"}, f"{name} has no version: run `make constraints`"
+
+
+def test_importing_chatlib_loads_no_instrument():
+    script = (
+        "import sys, chatlib; chatlib.ConnectionManager; "
+        "print(sorted({'IPython', 'matplotlib', 'jupyter_client', 'redis', 'websockets', "
+        "'uvicorn', 'chatlib.lab'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on this machine")
+def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
+    """What `pip install .` brings, in an environment that has nothing of the notebooks."""
+    python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    copy = shutil.copytree(
+        ROOT / "chatlib", tmp_path / "source/chatlib", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy.parent)
+    subprocess.run(
+        [*install, copy.parent, "--constraint", ROOT / "constraints.txt"],
+        check=True,
+        cwd=tmp_path,
+    )
+    script = (
+        "import importlib.util as u, pathlib, chatlib.echo, chatlib.items, chatlib.chat; "
+        "from chatlib.core.pages import FOLDER; "
+        "print(sorted(path.name for path in FOLDER.iterdir())); "
+        "print([name for name in ('IPython', 'jupyterlab', 'matplotlib') if u.find_spec(name)])"
+    )
+    ran = subprocess.run(
+        [python, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    pages, jupyter = ran.stdout.splitlines()
+    assert ast.literal_eval(pages) == sorted(
+        path.name for path in (ROOT / "chatlib/pages").iterdir()
+    )
+    assert jupyter == "[]"
