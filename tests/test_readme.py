@@ -1,0 +1,106 @@
+"""What the README says works, by running it."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import websockets
+
+from chatlib.lab.serve import Server
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def fences(language):
+    """Return the code fences of the README in `language`."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_app_of_your_own_carries_news_and_keeps_strangers_out():
+    (source,) = fences("python")
+    names = {}
+    exec(compile(source, "README.md", "exec"), names)
+
+    async def talk(server):
+        url = server.ws_url("/news?token=s3cret")
+        async with (
+            asyncio.timeout(10),
+            websockets.connect(url) as ana,
+            websockets.connect(url) as ben,
+        ):
+            await ana.send("hello")
+            assert await ben.recv() == "hello"
+            with pytest.raises(websockets.InvalidStatus):
+                await websockets.connect(url, origin="https://evil.example")
+
+    with Server(names["app"]) as server:
+        asyncio.run(talk(server))
+        assert "s3cret" not in repr(server.log)
+
+
+def test_each_shell_command_is_known_to_these_tests():
+    """So that a new one is run by a test before it is written down."""
+    assert [line for fence in fences("sh") for line in fence.splitlines()] == [
+        "make lab",
+        "python -m venv .venv",
+        ". .venv/bin/activate",
+        'pip install -e ".[lab]" -c constraints.txt && jupyter lab notebooks',
+        "pip install .",  # tests/test_project.py runs it
+        "python -m chatlib chat --port 8000",  # tests/test_main.py runs it, at a free port
+        "make test",
+    ]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+def test_make_alone_lists_the_targets():
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("lab", "test", "notebooks", "lint", "bench"):
+        assert f"make {target} " in listed
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
+    ran = subprocess.run(
+        ["make", "lab", "PYTHON=", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert ran.stdout.startswith("This needs Python 3.11 or newer; there is Python ")
+    assert len(ran.stdout.splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("lab", "jupyter lab notebooks/00_start_here.ipynb --no-browser --port 8899"),
+        ("test", "python -m pytest --nbval --no-browser --port 8899"),
+    ],
+)
+def test_make_passes_arguments_on(target, command):
+    ran = subprocess.run(
+        ["make", "--dry-run", target, "ARGS=--no-browser --port 8899"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines()[-1].endswith(command)
+
+
+def test_every_link_into_the_project_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_chapter_is_on_the_map():
+    chapters = [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    assert re.findall(r"notebooks/(\d\d_\w+\.ipynb)\) \|", README) == chapters
