@@ -5,7 +5,7 @@ import re
 from urllib.parse import unquote_plus
 
 LOGGERS = ("uvicorn.error", "uvicorn.access")
-SECRET_HEADERS = {"authorization", "cookie", "set-cookie"}
+SECRET_HEADERS = {"authorization", "cookie", "sec-websocket-protocol", "set-cookie"}
 REDACTED = "[redacted]"
 QUERY = re.compile(r"\?[^\s\"]+")
 
@@ -53,9 +53,9 @@ def redact_logs(*parameters: str) -> None:
     """Have uvicorn's log show `[redacted]` for the value of each query parameter named.
 
     It works on the loggers `uvicorn.error` and `uvicorn.access`, in this process, whoever
-    configured them and whenever. Call it as often as you like: names add up. Cookies and
-    authorization headers, which uvicorn logs at DEBUG, are redacted too, and text that is not
-    UTF-8 (the server closes with 1007) becomes one line without a traceback.
+    configured them and whenever. Call it as often as you like: names add up. The headers in which
+    credentials travel, subprotocols included, are redacted too; uvicorn logs headers at DEBUG. Text
+    that is not UTF-8 (the server closes with 1007) becomes one line without a traceback.
     """
     _filter.parameters.update(parameters)
     for name in LOGGERS:

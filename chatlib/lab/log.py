@@ -35,9 +35,9 @@ class Log(list[Line]):
     """The lines of a log, oldest first. Its repr is the log as one reads it."""
 
     @property
-    def errors(self) -> list[Line]:
+    def errors(self) -> "Log":
         """The lines at the level ERROR and above."""
-        return [line for line in self if line.level in {"ERROR", "CRITICAL"}]
+        return Log(line for line in self if line.level in {"ERROR", "CRITICAL"})
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self)) or "<nothing logged>"

@@ -40,7 +40,7 @@ class Trace:
     def __init__(
         self, server: Server, names: Mapping[str, str] | None, title: str, pings: bool
     ) -> None:
-        self.title = printable(title)
+        self.title = shortened(title.strip())
         self._server = server
         self._names = None if names is None else dict(names)
         self._pings = pings
@@ -176,7 +176,7 @@ def clients_of(events: Iterable[Event], names: Mapping[str, str] | None) -> dict
         name = name_of(path, names) or ""
         times[name] += 1
         again = f" ({times[name]})" if times[name] > 1 else ""
-        clients[connection] = (printable(name).strip() or "?") + again
+        clients[connection] = (shortened(name.strip()) or "?") + again
     rank = list(names.values())
     order = sorted(
         paths, key=lambda connection: rank.index(name_of(paths[connection], names) or "")

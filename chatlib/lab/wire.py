@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
-from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.exceptions import InvalidHeaderFormat, PayloadTooBig, ProtocolError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close, Frame, Opcode
@@ -120,6 +120,7 @@ class Wire:
             self.tell("bad", to_server, payload=f"unreadable ({type(error).__name__}: {error})")
         reader.feed_eof()
         reader.discard()
+        self.over |= not to_server  # whether the server still says goodbye will not be seen
 
     def read_client(self) -> Generator[None]:
         line, _ = yield from read_head(self.incoming)
@@ -138,11 +139,7 @@ class Wire:
             body = bytes(self.outgoing.buffer).decode(errors="backslashreplace")
             self.tell("refuse", False, payload=answer, code=status, reason=body, raised=self.raised)
             return
-        self.extensions = [
-            (name, dict(parameters))
-            for value in headers.get("sec-websocket-extensions", [])
-            for name, parameters in parse_extension(value)
-        ]
+        self.extensions = agreed(headers.get("sec-websocket-extensions", []))
         self.tell("accept", to_server=False, payload=answer, code=status)
         yield from self.read_frames(self.outgoing, False, None)
 
@@ -202,6 +199,15 @@ def read_head(reader: StreamReader) -> Generator[None, None, tuple[str, dict[str
         name, _, value = line.partition(":")
         headers.setdefault(name.lower(), []).append(value.strip())
     return lines[0], headers
+
+
+def agreed(headers: list[str]) -> list[tuple[str, dict[str, str | None]]]:
+    """Return the extensions that an answer names, each with its parameters."""
+    try:
+        parsed = [extension for header in headers for extension in parse_extension(header)]
+    except InvalidHeaderFormat:  # an app may write what it likes, and its client may live with it
+        return []
+    return [(name, dict(parameters)) for name, parameters in parsed]
 
 
 def decoder(parameters: dict[str, str | None], side: str) -> Extension:

@@ -28,7 +28,6 @@ from refresh import code_cells, has_tag, merged, sanitizer, text_of
 
 START_SECONDS = 60
 RUN_MS = 60_000
-TALLEST = 15_000  # pixels; Chromium's pictures end a little above
 SAID = "what-the-page-said"
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -178,18 +177,23 @@ class Chapter:
         return self.tab.locator(f'iframe[src="{address}"]').first.content_frame
 
     def take_pictures(self, folder: Path) -> None:
-        """Put a light and a dark picture of the whole notebook into `folder`."""
+        """Put light and dark pictures of the whole notebook, one a screen, into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.tab.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
-        height = self.tab.evaluate(
-            "() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight"
-        )
-        self.tab.set_viewport_size({"width": 1200, "height": min(height + 200, TALLEST)})
+        self.tab.set_viewport_size({"width": 1200, "height": 1600})
+        panel = self.tab.locator(".jp-WindowedPanel-outer")
         for scheme, theme in (("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")):
             self.tab.emulate_media(color_scheme=scheme)
             self.tab.evaluate(CHANGE_THEME, theme)
-            self.tab.locator(f'body[data-jp-theme-name="{theme}"]').wait_for()
-            self.tab.screenshot(path=folder / f"{self.path.stem}-{scheme}.png")
+            self.tab.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+            expect(self.tab.locator("#jupyterlab-splash")).to_have_count(0)
+            top, height, screen = 0, 1, 0
+            while top < height:
+                panel.evaluate("(panel, top) => panel.scrollTo(0, top)", top)
+                picture = f"{self.path.stem}-{scheme}-{screen + 1:02}.png"
+                panel.screenshot(path=folder / picture)
+                height, step = panel.evaluate("panel => [panel.scrollHeight, panel.clientHeight]")
+                top, screen = top + step, screen + 1
 
 
 @pytest.fixture(scope="module")
@@ -327,8 +331,11 @@ def talk(chapter: Chapter, address: str) -> None:
 
 
 def texts(cell: NotebookNode, sanitize: Callable[[str], str]) -> list[str]:
-    """Return what nbval would compare of a cell; the SVG is what JupyterLab makes of a diagram."""
+    """Return what nbval would compare of a cell.
+
+    JupyterLab adds to a diagram the SVG that it made of it, and ends a line by one character.
+    """
     outputs = merged(copy.deepcopy(cell.outputs))
     for output in outputs:
         output.get("data", {}).pop("image/svg+xml", None)
-    return [sanitize(text_of(output)) for output in outputs]
+    return [sanitize(text_of(output)).replace("\r\n", "\n") for output in outputs]

@@ -40,7 +40,7 @@ def test_the_values_of_named_parameters_are_redacted_and_nothing_else(redacting,
     assert record.getMessage() == f'127.0.0.1:5 - "WebSocket {redacted}" [accepted]'
 
 
-@pytest.mark.parametrize("header", ["Cookie", "authorization"])
+@pytest.mark.parametrize("header", ["Cookie", "authorization", "Sec-WebSocket-Protocol"])
 def test_secret_headers_are_redacted(redacting, header):
     assert logged(redacting, "< %s: %s", header, "s3cret").getMessage() == f"< {header}: [redacted]"
 

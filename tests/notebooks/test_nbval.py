@@ -87,19 +87,3 @@ def test_a_skipped_test_fails_where_all_are_required(project: Path) -> None:
     assert result.returncode == 1
     for reason in ("no browser here", "no fox", "no network"):
         assert reason in result.stdout
-
-
-def test_refreshing_again_changes_nothing(project: Path) -> None:
-    path = project / "notebooks" / "one.ipynb"
-    before = path.read_bytes()
-    assert refresh(path) == []
-    assert refresh(path, check=True) == []
-    assert path.read_bytes() == before
-
-
-def test_refreshing_changes_the_output_of_a_changed_cell_alone(project: Path) -> None:
-    path = project / "notebooks" / "one.ipynb"
-    path.write_text(path.read_text("utf-8").replace("6 * 7", "6 * 8"), "utf-8")
-    assert refresh(path, check=True) == ["a-product"]
-    assert refresh(path) == ["a-product"]
-    assert '"48"' in path.read_text("utf-8")

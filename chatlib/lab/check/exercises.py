@@ -180,7 +180,7 @@ def app_that_greets(function: Any) -> FastAPI:
 
 @BEARER.rule(
     "Authorization: Bearer t opens the door, and the credential is t",
-    hint="a parameter authorization: Annotated[str | None, Header()], then removeprefix('Bearer ')",
+    hint="a parameter authorization: Annotated[str | None, Header()], then partition(' ')",
     essential=True,
 )
 async def bearer_opens(dependency: Any) -> None:

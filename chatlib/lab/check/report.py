@@ -12,7 +12,7 @@ from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 3.0  # how long the app may take over one rule
 ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
-WIDTH = 100  # of a report, in characters
+WIDTH = 90  # of a report, in characters
 
 
 Try = Callable[[Any], Awaitable[None]]
