@@ -7,28 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from chatlib.lab.words import DOTS, SHOWN_BYTES, close_name, count, elided, quoted
+
 OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
-CLOSE_CODES = {
-    1000: "normal closure",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1005: "no status received",
-    1006: "abnormal closure",
-    1007: "invalid frame payload data",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "mandatory extension",
-    1011: "internal error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-    1015: "TLS handshake",
-}
-SHOWN_BYTES = 12  # of a payload
-SHOWN_CHARACTERS = 40  # of a text
 HEADINGS = ("byte", "on the wire", "part", "meaning")
-DOTS = "…"
 
 Row = tuple[str, str, str, str]
 
@@ -245,35 +227,6 @@ def bits(byte: int, start: int, stop: int) -> str:
 def span(start: int, size: int) -> str:
     """Return the positions of `size` bytes from `start` on."""
     return f"{start}" if size == 1 else f"{start}-{start + size - 1}"
-
-
-def count(size: int) -> str:
-    """Return a number of bytes in words."""
-    return f"{size:,} byte{'' if size == 1 else 's'}"
-
-
-def elided(data: bytes) -> str:
-    """Return the first bytes in hex."""
-    return data[:SHOWN_BYTES].hex(" ") + (f" {DOTS}" if len(data) > SHOWN_BYTES else "")
-
-
-def quoted(text: str, size: int = SHOWN_CHARACTERS) -> str:
-    """Return `text` as Python writes it, cut to about `size` characters."""
-    shown = text[:size]
-    if shown == text and len(repr(text)) <= size + 2:
-        return repr(text)
-    while len(repr(shown)) > size + 2:  # what cannot be printed takes up to ten
-        shown = shown[:-1]
-    return f"{shown!r}{DOTS} ({len(text):,} characters)"
-
-
-def close_name(code: int) -> str:
-    """Return what a close code stands for."""
-    if 3000 <= code < 4000:
-        return "registered by a library"
-    if 4000 <= code < 5000:
-        return "the application's own"
-    return CLOSE_CODES.get(code, "unknown")
 
 
 def lined_up(row: Row, widths: list[int]) -> str:

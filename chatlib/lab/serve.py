@@ -17,8 +17,9 @@ from chatlib.core.redact import redact_logs
 from chatlib.lab.log import Log, logged_by_this_thread
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 from chatlib.lab.prompt import PromptServer
+from chatlib.lab.recording import recording_protocol
 from chatlib.lab.show import Page
-from chatlib.lab.wire import Event, recording_protocol
+from chatlib.lab.wire import Event
 
 MAX_MESSAGE_BYTES = 64 * 1024
 START_SECONDS = 10.0  # how long an app's lifespan may take to start
@@ -239,7 +240,6 @@ def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
     _served[name] = server = Server(app, port=port, name=name)
     if old is not None:
         old.stop()
-        _served[name] = server
     return server
 
 

@@ -1,17 +1,15 @@
 """A recorder of what crosses between clients and a server, drawn as a sequence diagram."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from chatlib.lab.frames import close_name, count, elided, quoted
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
+from chatlib.lab.words import close_name, count, elided, quoted, shortened, width
 
 SERVER = "server"
-PATH_CHARACTERS = 60
 REASON_CHARACTERS = 60
 TEXT_STEPS = 200
 MERMAID_STEPS = 50  # what Mermaid draws is at most 50,000 characters long
@@ -213,27 +211,13 @@ def note_on(event: Event) -> str:
     """Return what the wire does not show of `event`."""
     if event.raised is None:
         return ""
-    raised = f"{event.raised} ({close_name(event.raised)})"
-    return f"the app closed with {raised}: a number that never left the server"
+    return f"the app's {event.raised} never left the server"
 
 
 def in_words(step: Step) -> str:
     """Return a step as a screen reader says it."""
     ends = (step.client, SERVER) if step.to_server else (SERVER, step.client)
     return f"{' to '.join(ends)}: {step.what}{f', {step.note}' if step.note else ''}"
-
-
-def printable(text: str) -> str:
-    """Return `text` with an escape for what would break a line or turn its direction."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
-def shortened(text: str | bytes) -> str:
-    """Return the beginning of `text`, printable."""
-    shown = printable(str(text))
-    return shown if len(shown) <= PATH_CHARACTERS else f"{shown[: PATH_CHARACTERS - 1]}…"
 
 
 def escape(text: str) -> str:
@@ -244,9 +228,3 @@ def escape(text: str) -> str:
     """
     risky = r"[#;<>&%{}$ﬂ°¶ß]|(?<=styl)e|(?<=classDe)f"
     return re.sub(risky, lambda match: f"#{ord(match[0])};", text)
-
-
-def width(text: str) -> int:
-    """Return how many columns `text` takes."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from chatlib.lab.frames import anatomy, close_name, quoted
+from chatlib.lab.frames import anatomy
+from chatlib.lab.words import close_name, quoted
 
 MASKED_HELLO = bytes.fromhex("81 85 37 fa 21 3d 7f 9f 4d 51 58")
 CLOSE_BYE = bytes.fromhex("88 05 03 e8 62 79 65")

@@ -20,8 +20,9 @@ from websockets.frames import Close, Frame, Opcode
 
 from chatlib.chat import app as chat
 from chatlib.echo import app as echo
+from chatlib.lab.recording import recording_protocol
 from chatlib.lab.serve import Server
-from chatlib.lab.wire import Event, Wire, recording_protocol
+from chatlib.lab.wire import Event, Wire
 
 DEADLINE = 20.0  # seconds; a guard against a hang, which decides nothing
 SMALL_MESSAGES = ["hello", "hello", "hello hello hello", "é☃😀"]

@@ -1,6 +1,7 @@
 """The script that stores the notebooks' outputs changes what has changed and no more."""
 
 import copy
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,8 +27,11 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "one.ipynb"
     path.write_text(nbformat.writes(new_notebook(cells=cells, metadata=METADATA)), "utf-8")
     refresh(path)
-    identity = ["-c", "user.name=Ana", "-c", "user.email=ana@example.com"]
-    for command in (["init"], ["add", path.name], [*identity, "commit", "-m", "One"]):
+    if shutil.which("git") is None:
+        pytest.skip("git is not on this machine")
+    settings = ("user.name=Ana", "user.email=ana@example.com", "commit.gpgsign=false")
+    options = [part for setting in settings for part in ("-c", setting)]
+    for command in (["init"], ["add", path.name], [*options, "commit", "-m", "One"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
     return path
 
