@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import httpx2
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 
-from chatlib.chat import app as finished_chat
 from chatlib.core.manager import ConnectionManager
 from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
 from chatlib.lab.check.report import Rules
@@ -43,17 +42,32 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
     essential=True,
 )
 async def say_returns_both(say: Any) -> None:
-    with Server(finished_chat) as server:
+    with Server(a_chat()) as server:
         got = await say(server.ws_url("/ws/7"), "hello")
     expect(got, ["You wrote: hello", "Client #7 says: hello"])
 
 
 @SAY.rule("it hangs up when it has them", hint="`async with` closes the connection at its end")
 async def say_hangs_up(say: Any) -> None:
-    with Server(finished_chat) as server:
+    with Server(a_chat()) as server:
         await say(server.ws_url("/ws/8"), "bye")
         # It returns only when the handler of every connection has ended.
         await server.settled()
+
+
+def a_chat() -> FastAPI:
+    """Return a chat of its own: the finished one may have the reader's page in it."""
+    app, manager = FastAPI(), ConnectionManager()
+
+    @app.websocket("/ws/{client_id}")
+    async def endpoint(websocket: WebSocket, client_id: int) -> None:
+        await manager.connect(websocket)
+        async for text in websocket.iter_text():
+            await manager.send_personal_message(f"You wrote: {text}", websocket)
+            await manager.broadcast(f"Client #{client_id} says: {text}")
+        manager.disconnect(websocket)
+
+    return app
 
 
 # --- 01 echo --------------------------------------------------------------------------------------
