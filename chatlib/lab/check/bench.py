@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 
-PATIENCE = 2.4  # seconds that a client waits for anything to come
+PATIENCE = 2.0  # seconds that a client waits for anything to come
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Client:
             async with asyncio.timeout(PATIENCE):
                 return await self.connection.recv()
         except TimeoutError:
-            return Outcome(f"nothing for {PATIENCE:.1f} s")
+            return Outcome(f"nothing within {PATIENCE:.0f} s")
         except websockets.ConnectionClosed as closed:
             if closed.rcvd is None:
                 return Outcome("the connection was lost without a close frame", 1006)

@@ -10,7 +10,7 @@ from chatlib.lab.check.bench import Bench, Wrong
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.serve import Server, server_of
 
-RULE_SECONDS = 3.0  # how long the app may take over one rule
+RULE_SECONDS = 5.0  # how long the app may take over one rule
 ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
 WIDTH = 90  # of a report, in characters
 
