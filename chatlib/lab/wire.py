@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
+
+from chatlib.core.fanout import FanoutProtocol
 
 HEAD_END = b"\r\n\r\n"
 DATA = {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}
@@ -195,13 +196,13 @@ def recording_protocol(emit: Callable[[Event], None]) -> type:
     """
     opened = 0
 
-    class RecordingProtocol(AutoWebSocketsProtocol):  # type: ignore[misc, valid-type]
+    class RecordingProtocol(FanoutProtocol):
         def connection_made(self, transport: Any) -> None:
             nonlocal opened
             opened += 1
             self.wire = Wire(opened, emit)
             wrote = lambda data: self.wire.sent(data, lambda: self.conn.extensions)  # noqa: E731
-            super().connection_made(RecordingTransport(transport, wrote))
+            super().connection_made(RecordingTransport(transport, wrote))  # type: ignore[arg-type]
 
         def data_received(self, data: bytes) -> None:
             self.wire.received(data)
