@@ -42,25 +42,40 @@ NEEDED = (
 class TransportLine(Line):
     """A line that writes straight to uvicorn's transport."""
 
-    __slots__ = ("transport", "write")
+    __slots__ = ("transport", "write", "written")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
         super().__init__(protocol.loop, protocol.writable)
         self.transport = protocol.transport
-        self.write = protocol.transport.write  # type: ignore[assignment, method-assign]
+        self.written = 0
+        self.write = self.transport.write  # type: ignore[assignment, method-assign]
+        if self.acknowledged() is None:
+            self.write = self.count_and_write  # type: ignore[method-assign]
+
+    def count_and_write(self, frames: bytes) -> None:
+        """`write` where the system does not count what the client has taken."""
+        self.written += len(frames)
+        self.transport.write(frames)
 
     def progress(self) -> int:
-        """Return what the client has acknowledged, or on other systems what has left for it.
+        """Return what the client has acknowledged, or where nobody knows, what has left for it.
 
-        The kernel takes megabytes for a client that has stalled, and on a slow connection it asks
-        for more only once a third of them is gone. So what the transport holds says little.
+        The two differ: the kernel takes megabytes for a client that has stalled, and on a slow
+        connection asks for more only once a third of them is gone.
         """
+        acknowledged = self.acknowledged()
+        if acknowledged is None:
+            return self.written - self.transport.get_write_buffer_size()
+        return acknowledged
+
+    def acknowledged(self) -> int | None:
+        """Return how many bytes the client has acknowledged, or None where nobody knows."""
+        sock = self.transport.get_extra_info("socket")
         try:
-            sock = self.transport.get_extra_info("socket")
             info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
             return int(BYTES_ACKED.unpack(info)[0])
         except (AttributeError, OSError, struct.error):  # not Linux, or not TCP
-            return -self.transport.get_write_buffer_size()
+            return None
 
     def abort(self) -> None:
         self.end()
@@ -125,7 +140,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self.conn.send_binary(message["bytes"])
         else:
             self.conn.send_text(message["text"].encode())
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        assert self.line is not None
+        self.line.write(b"".join(self.conn.data_to_send()))
 
     async def receive(self) -> Any:
         message = await super().receive()

@@ -51,7 +51,8 @@ class Member:
         own: what is for this member alone, each with the place in the log that it comes before.
         own_bytes: the size of all that is in `own`.
         stop: the place in the log at which it left, once it has left.
-        mark: when it was last seen to take what it should, and how much it had taken then.
+        mark: when it was last seen to take what it should, and how much it had taken then; None
+            while it is in step.
     """
 
     __slots__ = ("cursor", "group", "line", "mark", "own", "own_bytes", "stop", "websocket")
@@ -64,7 +65,7 @@ class Member:
         self.own: deque[tuple[int, bytes]] = deque()
         self.own_bytes = 0
         self.stop: int | None = None
-        self.mark = (0.0, 0)
+        self.mark: tuple[float, int] | None = None
 
     def place(self) -> int:
         return self.group.room.end if self.stop is None else self.stop
@@ -187,6 +188,7 @@ class Group:
                     self.drop(member)
             elif member.cursor == self.flushed:
                 del self.behind[member]
+                member.mark = None
                 self.in_step[member] = member.line.write
 
     def step_out(self, member: Member) -> None:
@@ -211,8 +213,9 @@ class Group:
         self.room.gone(member)
 
     def watch(self, member: Member) -> None:
-        """Look at times whether a member whose line is full takes anything."""
-        member.mark = (self.loop.time(), member.line.progress())
+        """Look at times whether a member takes enough, until it is in step again."""
+        if member.mark is None:
+            member.mark = (self.loop.time(), member.line.progress())
         if self.clock is None:
             self.clock = self.loop.call_later(self.room.patience / 8, self.check)
 
@@ -220,8 +223,9 @@ class Group:
         """Cut off the members who have taken too little for too long."""
         room, now = self.room, self.loop.time()
         self.clock = None
-        full = [member for member in self.behind if not member.line.writable.is_set()]
-        for member in full:
+        for member in list(self.behind):
+            if member.mark is None:
+                continue
             since, then = member.mark
             taken = member.line.progress() - then
             if taken >= max(1, room.min_rate * room.patience):
@@ -229,7 +233,7 @@ class Group:
             elif now - since >= room.patience:
                 room.evicted["slow" if taken > 0 else "stalled"] += 1
                 member.line.abort()
-        if full and self.clock is None:
+        if any(member.mark for member in self.behind) and self.clock is None:
             self.clock = self.loop.call_later(room.patience / 8, self.check)
 
 
