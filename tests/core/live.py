@@ -10,7 +10,9 @@ import threading
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
+from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
+from chatlib.core.line import encode
 from chatlib.lab.log import Log, logged_by_this_thread
 from chatlib.lab.serve import PromptServer
 
@@ -212,3 +214,51 @@ def app_on(manager):
             manager.disconnect(websocket)
 
     return app
+
+
+def size(messages):
+    """Return the bytes that `messages` come to on the wire."""
+    return sum(len(encode(message)) for message in messages)
+
+
+def conversation_app():
+    """Return an app on a room whose handler sends in all three ways."""
+    room, crowd, app = Room(), Room(limit=100_000, patience=0.3), FastAPI()
+
+    @app.websocket("/ws")
+    async def endpoint(websocket: WebSocket):
+        await websocket.accept()
+        room.join(websocket)
+        try:
+            while True:
+                text = await websocket.receive_text()
+                await room.publish(f"all: {text}")
+                await room.send(f"one: {text}", websocket)
+                await room.publish(text.encode())
+                await websocket.send_text(f"self: {text}")
+                for other in room.members:
+                    if other is not websocket:
+                        await other.send_text(f"other: {text}")
+        except WebSocketDisconnect:
+            pass
+        finally:
+            room.leave(websocket)
+
+    @app.websocket("/flood")
+    async def flood(websocket: WebSocket):
+        await websocket.accept()
+        crowd.join(websocket)
+        try:
+            await websocket.receive_text()
+            for number in range(3000):
+                await crowd.publish(f"{number} {'x' * 1000}")
+            await websocket.receive_text()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            crowd.leave(websocket)
+
+    return app
+
+
+conversation = conversation_app()

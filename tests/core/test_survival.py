@@ -9,7 +9,7 @@ from fastapi import FastAPI, WebSocket
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from live import BINARY, CLOSE, CONT, PING, Raw, Served, app_on, frame, read_all
+from live import BINARY, CLOSE, CONT, PING, Raw, Served, app_on, frame, read_all, size
 
 from chatlib import ConnectionManager, Room
 from chatlib.chat import app as chat_app
@@ -38,11 +38,6 @@ def errors(server):
 async def publish(room, messages):
     for message in messages:
         await room.publish(message)
-
-
-def size(messages):
-    """Return the bytes that `messages` come to on the wire."""
-    return sum(len(encode(message)) for message in messages)
 
 
 def test_one_of_101_that_never_reads_holds_up_nobody_and_costs_the_bound_at_most(serve, raw):
