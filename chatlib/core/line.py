@@ -193,16 +193,19 @@ class TaskLine(Line):
         if message["type"] == "websocket.close":
             self.end()
         async with self._turn:
+            await self._send_frames()
             await self._send(message)
+
+    async def _send_frames(self) -> None:
+        while self._frames:
+            for frame in decode(self._frames.popleft()):
+                await self._send(frame)
+                self._sent += len(frame.get("text") or frame.get("bytes") or "?")
 
     async def _send_all(self) -> None:
         try:
             async with self._turn:
-                while self._frames:
-                    frames = self._frames.popleft()
-                    for message in decode(frames):
-                        await self._send(message)
-                        self._sent += len(message.get("text") or message.get("bytes") or "?")
+                await self._send_frames()
         except Exception:
             # Servers differ in what they raise here. Whatever it is, this client is gone, and its
             # own handler will be told.
@@ -218,8 +221,10 @@ class TaskLine(Line):
 
 def line_of(websocket: WebSocket) -> Line:
     """Return the line of `websocket`: its server's, or else a `TaskLine` of ours."""
-    extensions: dict[str, Any] = websocket.scope.setdefault("extensions", {})
+    scope = websocket.scope
+    extensions: dict[str, Any] = scope.get("extensions") or {}
     if EXTENSION not in extensions:
-        extensions[EXTENSION] = {"line": TaskLine(websocket)}
+        # A new dict: Granian has one for all its connections.
+        extensions = scope["extensions"] = {**extensions, EXTENSION: {"line": TaskLine(websocket)}}
     line: Line = extensions[EXTENSION]["line"]
     return line

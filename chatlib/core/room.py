@@ -128,7 +128,8 @@ class Group:
 
     Attributes:
         in_step: the members who have been written all up to `flushed`, and take more.
-        behind: the members with a cursor of their own, slowest first, as far as is known.
+        behind: the members with a cursor of their own.
+        leaving: the members who have just left, and may be due a last message.
         flushed: the place in the log up to which those in step have been written.
         low: a place in the log that no member is behind.
     """
@@ -138,6 +139,7 @@ class Group:
         self.loop = loop
         self.in_step: dict[Member, Callable[[bytes], None]] = {}
         self.behind: dict[Member, None] = {}
+        self.leaving: deque[Member] = deque()
         self.flushed = self.low = room.end
         self.scheduled = False
         self.clock: asyncio.TimerHandle | None = None
@@ -163,6 +165,8 @@ class Group:
         """Write what is new to every member who can take it, without an `await` in between."""
         room = self.room
         self.scheduled = False
+        while self.leaving:
+            self.part(self.leaving.popleft())
         # Before the writes: whom they pause, they have served.
         late = [member for member in self.behind if member.line.writable.is_set()]
         while self.in_step and self.flushed < room.end:
@@ -198,10 +202,9 @@ class Group:
             self.behind[member] = None
 
     def part(self, member: Member) -> None:
-        """Let a member go as soon as it has been written what it has a right to."""
-        member.stop = self.room.end
+        """Let a member who has left go as soon as it has been written what it has a right to."""
         member.feed()
-        if member.has_had(member.stop):
+        if member.has_had(member.place()):
             self.drop(member)
 
     def drop(self, member: Member) -> None:
@@ -321,10 +324,9 @@ class Room:
         member = self._members.pop(websocket, None)
         if member is None:
             return
-        if asyncio._get_running_loop() is member.line.loop:
-            member.group.part(member)
-        else:
-            member.group.call(member.group.part, member)
+        member.stop = self.end
+        member.group.leaving.append(member)
+        member.group.schedule()
 
     async def publish(self, message: str | bytes) -> None:
         """Send `message` to every member.

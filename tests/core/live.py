@@ -249,12 +249,9 @@ def conversation_app():
         await websocket.accept()
         crowd.join(websocket)
         try:
-            await websocket.receive_text()
-            for number in range(3000):
-                await crowd.publish(f"{number} {'x' * 1000}")
-            await websocket.receive_text()
-        except WebSocketDisconnect:
-            pass
+            while (await websocket.receive())["type"] == "websocket.receive":
+                for number in range(3000):
+                    await crowd.publish(f"{number} {'x' * 1000}")
         finally:
             crowd.leave(websocket)
 
