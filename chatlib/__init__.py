@@ -8,5 +8,6 @@ from chatlib.core.guard import Guard
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
 from chatlib.core.redact import redact_logs
+from chatlib.core.room import Room
 
-__all__ = ["ConnectionManager", "Guard", "receive_text", "redact_logs"]
+__all__ = ["ConnectionManager", "Guard", "Room", "receive_text", "redact_logs"]

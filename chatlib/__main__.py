@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"chatlib.{arguments.app}:app",
         host=arguments.host,
         port=arguments.port,
+        ws="chatlib.core.fanout:FanoutProtocol",
         ws_max_size=MAX_MESSAGE_BYTES,
         # Without it a stop waits for as long as any handler likes.
         timeout_graceful_shutdown=5,

@@ -1,63 +1,68 @@
 """Who is connected, and sending to one of them or to all."""
 
-import asyncio
+from fastapi import WebSocket
 
-from fastapi import WebSocket, WebSocketDisconnect
+from chatlib.core.room import Room
 
 
 class ConnectionManager:
     """Keeps the open connections of a chat, and sends to one of them or to all.
 
-    A connection that cannot be sent to is dropped from the list, and costs nobody else anything.
-    Each connection may live in an event loop of its own, as under Starlette's `TestClient`.
+    It has the names that everybody's manager has, and stands on a `Room`: nobody waits for a slow
+    client beyond the room's patience, and one that is gone costs nobody else anything.
+
+    Args:
+        room: the room to stand on, where `Room()` with its own bounds will not do.
 
     Attributes:
-        active_connections: the open connections, in the order in which they came.
+        room: the room, with its `stats`; and its `publish` and `send` take bytes too.
     """
 
-    def __init__(self) -> None:
-        self.active_connections: list[WebSocket] = []
-        self._loops: dict[WebSocket, asyncio.AbstractEventLoop] = {}
+    def __init__(self, room: Room | None = None) -> None:
+        self.room = Room() if room is None else room
+
+    @property
+    def active_connections(self) -> list[WebSocket]:
+        """The open connections, in the order in which they came: a new list each time."""
+        return self.room.members
 
     async def connect(self, websocket: WebSocket) -> None:
-        """Accept `websocket` and add it to the list."""
+        """Accept `websocket` and add it to the connections."""
         await websocket.accept()
-        self._loops[websocket] = asyncio.get_running_loop()
-        self.active_connections.append(websocket)
+        self.room.join(websocket)
 
     def disconnect(self, websocket: WebSocket) -> None:
-        """Take `websocket` off the list. Harmless if it is not on it."""
-        if websocket in self.active_connections:
-            self.active_connections.remove(websocket)
-        self._loops.pop(websocket, None)
+        """Take `websocket` off the connections. Harmless if it is not among them."""
+        self.room.leave(websocket)
 
     async def send_personal_message(self, message: str, websocket: WebSocket) -> None:
-        """Send the text `message` to one connection.
+        """Send the text `message` to one connection. It may wait, as `Room.send` says.
 
         Raises:
+            TypeError: `message` is no text.
+            LookupError: `websocket` never came through `connect`, or was disconnected.
             WebSocketDisconnect: the client has gone.
 
-        Cancelling it may leave the message sent or unsent, never half sent.
+        Cancelling it leaves the message sent or unsent, never half sent.
         """
-        here = asyncio.get_running_loop()
-        home = self._loops.get(websocket, here)
-        sending = websocket.send_text(message)
-        if home is here:
-            await sending
-        elif home.is_closed():
-            sending.close()
-            raise WebSocketDisconnect(1006, "the event loop of this connection is closed")
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sending, home))
+        await self.room.send(text(message), websocket)
 
     async def broadcast(self, message: str) -> None:
-        """Send the text `message` to every connection, one after the other.
+        """Send the text `message` to every connection. It may wait, as `Room.publish` says.
 
-        A connection that has gone is taken off the list. One that comes or goes meanwhile disturbs
-        nobody. Cancelling it leaves the message with those that it reached.
+        Raises:
+            TypeError: `message` is no text.
+
+        Cancelling it leaves the message with everybody or with nobody.
         """
-        for connection in list(self.active_connections):
-            try:
-                await self.send_personal_message(message, connection)
-            except (WebSocketDisconnect, RuntimeError):
-                self.disconnect(connection)
+        await self.room.publish(text(message))
+
+
+def text(message: str) -> str:
+    """Return `message` if it is text, and raise what its sender should read if it is not."""
+    if isinstance(message, str):
+        return message
+    came = f"{type(message).__name__}: {message!r:.80}"
+    if isinstance(message, bytes):
+        raise TypeError(f"a message is text (str); got {came}. For bytes use manager.room.publish")
+    raise TypeError(f"a message is text (str); got {came}. json.dumps() makes text of most things")

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
-
+from chatlib.core.fanout import FanoutProtocol
 from chatlib.lab.wire import Event, Wire
 
 
@@ -36,7 +35,7 @@ class RecordingTransport:
 
 
 def recording_protocol(
-    emit: Callable[[Event], None], base: Callable[..., Any] | None = AutoWebSocketsProtocol
+    emit: Callable[[Event], None], base: Callable[..., Any] = FanoutProtocol
 ) -> type:
     """Return `base`, a WebSocket protocol of uvicorn's, with a `Wire` on each of its connections.
 

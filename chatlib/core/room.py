@@ -1,0 +1,470 @@
+"""A room is a log, and a connection is a cursor into it.
+
+What is published is encoded once and kept in a log, in frames that are ready to go. Nobody has a
+queue: a member is a place in the log, up to which it has been written. Once a turn of the event
+loop, what is new is joined, once, and written to each member who can take it. A member whose
+connection is full stays behind, and is written from its cursor on when it takes more.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from chatlib.core.line import Line, encode, line_of
+
+CHUNK = 64 * 1024  # the most that is joined for one write
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a room has done.
+
+    Attributes:
+        members: how many connections are in it now.
+        behind: how many of them have yet to be written something.
+        delivered: how many messages were written to members, each counted for each member.
+        sent_bytes: how many bytes that was.
+        waiting_bytes: how much of the log somebody has yet to be written.
+        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little.
+    """
+
+    members: int
+    behind: int
+    delivered: int
+    sent_bytes: int
+    waiting_bytes: int
+    evicted: dict[str, int]
+
+
+class Member:
+    """One connection's place in the log of one room.
+
+    Attributes:
+        cursor: the place in the log up to which it has been written; its group knows better while
+            it is in step.
+        own: what is for this member alone, each with the place in the log that it comes before.
+        own_bytes: the size of all that is in `own`.
+        stop: the place in the log at which it left, once it has left.
+        mark: when it was last seen to take what it should, and how much it had taken then; None
+            while it is in step.
+    """
+
+    __slots__ = ("cursor", "group", "line", "mark", "own", "own_bytes", "stop", "websocket")
+
+    def __init__(self, websocket: WebSocket, line: Line, group: "Group", cursor: int) -> None:
+        self.websocket = websocket
+        self.line = line
+        self.group = group
+        self.cursor = cursor
+        self.own: deque[tuple[int, bytes]] = deque()
+        self.own_bytes = 0
+        self.stop: int | None = None
+        self.mark: tuple[float, int] | None = None
+
+    def place(self) -> int:
+        return self.group.room.end if self.stop is None else self.stop
+
+    def has_had(self, place: int) -> bool:
+        if self in self.group.in_step:
+            return self.group.flushed >= place
+        gone = self not in self.group.behind
+        return gone or (self.cursor >= place and not (self.own and self.own[0][0] <= place))
+
+    def feed(self) -> None:
+        """Write what waits for this member, as far as its line takes it."""
+        group = self.group
+        if self in group.in_step:
+            if group.flushed == group.room.end:
+                return
+            group.step_out(self)
+        while self.line.writable.is_set() and self in group.behind:
+            frames = self.take()
+            if not frames:
+                return
+            group.delivered += len(frames)
+            data = b"".join(frames)
+            group.sent_bytes += len(data)
+            self.line.write(data)
+
+    def take(self) -> list[bytes]:
+        """Take a chunk of what waits for this member, in order, and move its cursor on."""
+        log, end, own = self.group.room.log, self.place(), self.own
+        frames: list[bytes] = []
+        size = 0
+        while size < CHUNK:
+            if own and own[0][0] <= self.cursor:
+                frame = own.popleft()[1]
+                self.own_bytes -= len(frame)
+            elif self.cursor < end:
+                frame = log[self.cursor]
+                self.cursor += len(frame)
+            else:
+                break
+            frames.append(frame)
+            size += len(frame)
+        return frames
+
+    def on_pause(self) -> None:
+        self.group.step_out(self)
+        self.group.watch(self)
+
+    def on_resume(self) -> None:
+        self.group.schedule()
+
+    def on_end(self) -> None:
+        self.group.drop(self)
+
+
+class Group:
+    """Those members of a room whose connections live in one event loop.
+
+    Everything but `schedule` is called in that loop alone.
+
+    Attributes:
+        in_step: the members who have been written all up to `flushed`, and take more.
+        behind: the members with a cursor of their own.
+        leaving: the members who have just left, and may be due a last message.
+        flushed: the place in the log up to which those in step have been written.
+        low: a place in the log that no member is behind.
+    """
+
+    def __init__(self, room: "Room", loop: asyncio.AbstractEventLoop) -> None:
+        self.room = room
+        self.loop = loop
+        self.in_step: dict[Member, Callable[[bytes], None]] = {}
+        self.behind: dict[Member, None] = {}
+        self.leaving: deque[Member] = deque()
+        self.flushed = self.low = room.end
+        self.scheduled = False
+        self.clock: asyncio.TimerHandle | None = None
+        self.delivered = self.sent_bytes = 0
+
+    def schedule(self) -> None:
+        """Have the members written what is new, once, in this turn of the event loop."""
+        if not self.scheduled:
+            self.scheduled = True
+            self.call(self.flush)
+
+    def call(self, function: Callable[..., None], *args: Any) -> None:
+        """Call `function` soon, in this group's loop, from whatever thread this is."""
+        if asyncio._get_running_loop() is self.loop:
+            self.loop.call_soon(function, *args)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop is closed, and all its connections with it
+            self.room.forget(self)
+
+    def flush(self) -> None:
+        """Write what is new to every member who can take it, without an `await` in between."""
+        room = self.room
+        self.scheduled = False
+        while self.leaving:
+            self.part(self.leaving.popleft())
+        # Before the writes: whom they pause, they have served.
+        late = [member for member in self.behind if member.line.writable.is_set()]
+        while self.in_step and self.flushed < room.end:
+            frames, self.flushed = room.read(self.flushed)
+            data = b"".join(frames)
+            self.delivered += len(frames) * len(self.in_step)
+            self.sent_bytes += len(data) * len(self.in_step)
+            for write in list(self.in_step.values()):
+                write(data)
+        if not self.in_step:
+            self.flushed = room.end
+        for member in late:
+            member.feed()
+            self.step_in(member)
+        self.low = min([self.flushed, *[member.cursor for member in self.behind]])
+        room.trim()
+
+    def step_in(self, member: Member) -> None:
+        """Put a member who is behind no more among those in step, or let it go if it has left."""
+        if member.line.writable.is_set() and not member.own and member in self.behind:
+            if member.stop is not None:
+                if member.cursor >= member.stop:
+                    self.drop(member)
+            elif member.cursor == self.flushed:
+                del self.behind[member]
+                member.mark = None
+                self.in_step[member] = member.line.write
+
+    def step_out(self, member: Member) -> None:
+        """Give a member a cursor of its own."""
+        if self.in_step.pop(member, None) is not None:
+            member.cursor = self.flushed
+            self.behind[member] = None
+
+    def part(self, member: Member) -> None:
+        """Let a member who has left go as soon as it has been written what it has a right to."""
+        member.feed()
+        if member.has_had(member.place()):
+            self.drop(member)
+
+    def drop(self, member: Member) -> None:
+        """Let a member go at once."""
+        self.in_step.pop(member, None)
+        self.behind.pop(member, None)
+        if member in member.line.listeners:
+            member.line.listeners.remove(member)
+        self.room.gone(member)
+
+    def watch(self, member: Member) -> None:
+        """Look at times whether a member takes enough, until it is in step again."""
+        if member.mark is None:
+            member.mark = (self.loop.time(), member.line.progress())
+        if self.clock is None:
+            self.clock = self.loop.call_later(self.room.patience / 8, self.check)
+
+    def check(self) -> None:
+        """Cut off the members who have taken too little for too long."""
+        room, now = self.room, self.loop.time()
+        self.clock = None
+        for member in list(self.behind):
+            if member.mark is None:
+                continue
+            since, then = member.mark
+            taken = member.line.progress() - then
+            if taken >= max(1, room.min_rate * room.patience):
+                member.mark = (now, then + taken)
+            elif now - since >= room.patience:
+                room.evicted["slow" if taken > 0 else "stalled"] += 1
+                member.line.abort()
+        if any(member.mark for member in self.behind) and self.clock is None:
+            self.clock = self.loop.call_later(room.patience / 8, self.check)
+
+
+class Room:
+    """Connections that all hear what is published.
+
+    Members may live in any number of event loops and threads, and be in any number of rooms.
+    Everything may be called from any of them.
+
+    Args:
+        limit: how many bytes may wait. Where a member is that far behind, whoever publishes waits.
+        patience: how many seconds a member whose connection is full may take too little.
+        min_rate: how many bytes a second such a member has to take, on average over `patience`.
+
+    Attributes:
+        end: the place in the log where the next message goes: a number of bytes.
+        evicted: how many members were cut off, by reason.
+    """
+
+    def __init__(
+        self, limit: int = 1024 * 1024, patience: float = 10.0, min_rate: float = 1024.0
+    ) -> None:
+        if limit <= 0 or patience <= 0 or min_rate < 0:
+            raise ValueError(
+                "limit and patience are above 0, and min_rate is not below; "
+                f"got {limit=}, {patience=}, {min_rate=}"
+            )
+        self.limit = limit
+        self.patience = patience
+        self.min_rate = min_rate
+        self.log: dict[int, bytes] = {}  # each frame by its place
+        self.first = self.end = 0
+        self.evicted: Counter[str] = Counter()
+        self._members: dict[WebSocket, Member] = {}
+        self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
+        self._waiters: list[asyncio.Future[None]] = []
+        self._past = Counter(delivered=0, sent_bytes=0)
+        self._lock = threading.Lock()
+
+    @property
+    def members(self) -> list[WebSocket]:
+        """The connections in the room, in the order in which they came."""
+        return list(self._members)
+
+    @property
+    def stats(self) -> Stats:
+        """What the room has done up to now."""
+        with self._lock:
+            groups = list(self._groups.values())
+            return Stats(
+                members=len(self._members),
+                behind=sum(len(group.behind) for group in groups),
+                delivered=self._past["delivered"] + sum(group.delivered for group in groups),
+                sent_bytes=self._past["sent_bytes"] + sum(group.sent_bytes for group in groups),
+                waiting_bytes=self.end - self.first,
+                evicted=dict(self.evicted),
+            )
+
+    def join(self, websocket: WebSocket) -> None:
+        """Have `websocket`, which has been accepted, hear all that is published from now on.
+
+        Call it in the event loop of the connection. Harmless if it is a member already.
+        """
+        line = line_of(websocket)
+        if websocket in self._members or line.ended:
+            return
+        if line.loop is not asyncio.get_running_loop():
+            raise RuntimeError("join() has to be called in the event loop of the connection")
+        with self._lock:
+            group = self._groups.get(line.loop)
+            if group is None:
+                group = self._groups[line.loop] = Group(self, line.loop)
+            self._members[websocket] = member = Member(websocket, line, group, self.end)
+            group.behind[member] = None
+        line.listeners.append(member)
+        group.step_in(member)
+        if not line.writable.is_set():
+            group.watch(member)
+
+    def leave(self, websocket: WebSocket) -> None:
+        """Have `websocket` hear nothing that is published from now on. Harmless if not a member.
+
+        What was published before still goes to it.
+        """
+        member = self._members.pop(websocket, None)
+        if member is None:
+            return
+        member.stop = self.end
+        member.group.leaving.append(member)
+        member.group.schedule()
+
+    async def publish(self, message: str | bytes) -> None:
+        """Send `message` to every member.
+
+        It returns as soon as the room holds the message, which is at once unless a member is
+        `limit` bytes behind; then it waits for that member to take more, or to be cut off.
+        Cancelling it leaves the message with everybody or with nobody.
+
+        Raises:
+            TypeError: `message` is neither text nor bytes.
+            ValueError: it is bigger than `limit`.
+        """
+        frame = self._encode(message)
+        while (waiter := self._append(frame)) is not None:
+            await self._wait(waiter)
+
+    async def send(self, message: str | bytes, websocket: WebSocket) -> None:
+        """Send `message` to one member, after all that has been published up to now.
+
+        It returns as soon as the room holds the message, which is at once unless `limit` bytes
+        wait for this member. Cancelling it leaves the message sent or unsent, never half sent.
+
+        Raises:
+            TypeError, ValueError: as for `publish`.
+            LookupError: `websocket` is not a member.
+            WebSocketDisconnect: it was one, and its connection has ended.
+        """
+        frame = self._encode(message)
+        member = self._members.get(websocket)
+        if member is None:
+            if line_of(websocket).ended:
+                raise WebSocketDisconnect(1006, "the connection has ended")
+            raise LookupError("this connection is not in the room: it never joined, or has left")
+        if asyncio.get_running_loop() is member.line.loop:
+            await self._send(frame, member)
+        elif member.line.loop.is_closed():
+            raise WebSocketDisconnect(1006, "the event loop of this connection is closed")
+        else:
+            sending = asyncio.run_coroutine_threadsafe(self._send(frame, member), member.line.loop)
+            await asyncio.wrap_future(sending)
+
+    async def _send(self, frame: bytes, member: Member) -> None:
+        group = member.group
+        group.step_out(member)
+        while self.end - member.cursor + member.own_bytes + len(frame) > self.limit:
+            member.feed()
+            if not member.line.writable.is_set():
+                with self._lock:
+                    waiter = self._waiter()
+                await self._wait(waiter)
+            group.step_out(member)  # it may have been in step meanwhile
+            if member not in group.behind:
+                raise WebSocketDisconnect(1006, "the connection has ended, or left the room")
+        member.own.append((self.end, frame))
+        member.own_bytes += len(frame)
+        group.schedule()
+
+    def _encode(self, message: str | bytes) -> bytes:
+        frame = encode(message)
+        if len(frame) > self.limit:
+            raise ValueError(
+                f"a message of {len(frame)} bytes cannot pass a room with a limit of {self.limit}"
+            )
+        return frame
+
+    def _append(self, frame: bytes) -> asyncio.Future[None] | None:
+        """Put `frame` in the log; or, where there is no room for it, return what to wait for."""
+        with self._lock:
+            if not self._groups:
+                return None  # nobody is there to hear it
+            if self.end - self.first + len(frame) > self.limit:
+                return self._waiter()
+            self.log[self.end] = frame
+            self.end += len(frame)
+            groups = list(self._groups.values())
+        for group in groups:
+            if not group.scheduled:
+                group.schedule()
+        return None
+
+    def read(self, place: int) -> tuple[list[bytes], int]:
+        """Return a chunk of the log from `place` on, and the place where it ends."""
+        end = min(self.end, place + CHUNK)
+        frames = []
+        while place < end:
+            frame = self.log[place]
+            frames.append(frame)
+            place += len(frame)
+        return frames, place
+
+    def trim(self) -> None:
+        """Drop from the log what every member has been written, and wake those who wait."""
+        with self._lock:
+            low = min([group.low for group in self._groups.values()], default=self.end)
+            while self.first < low:
+                self.first += len(self.log.pop(self.first))
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            wake(waiter)
+
+    def gone(self, member: Member) -> None:
+        """Note that `member` is in its group no more."""
+        if self._members.get(member.websocket) is member:
+            del self._members[member.websocket]
+        if member.group.in_step or member.group.behind:
+            member.group.schedule()
+        else:
+            self.forget(member.group)
+
+    def forget(self, group: Group) -> None:
+        """Drop a group that is empty, or whose event loop is closed."""
+        with self._lock:
+            if self._groups.get(group.loop) is group:
+                del self._groups[group.loop]
+                self._past.update(delivered=group.delivered, sent_bytes=group.sent_bytes)
+            for member in (*group.in_step, *group.behind):
+                self._members.pop(member.websocket, None)
+        self.trim()
+
+    def _waiter(self) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    async def _wait(self, waiter: asyncio.Future[None]) -> None:
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+
+def wake(waiter: asyncio.Future[None]) -> None:
+    """Let who waits for `waiter` go on, in whatever event loop that is."""
+
+    def set_result() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    with contextlib.suppress(RuntimeError):  # its loop is closed, so nobody waits
+        waiter.get_loop().call_soon_threadsafe(set_result)

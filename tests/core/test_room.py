@@ -1,0 +1,654 @@
+"""The room: what it writes when, to whom, how much may wait, and on which servers."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+import websockets
+from fastapi import WebSocketDisconnect
+from hypothesis import given
+from hypothesis import strategies as st
+from live import GUARD_SECONDS, app_on, conversation, read_all, size
+from starlette.testclient import TestClient
+
+from chatlib import ConnectionManager, Room
+from chatlib.core.line import EXTENSION, Line, decode, encode
+from chatlib.core.room import CHUNK, Stats
+
+SMALL = 16 * 1024
+FOR_EVER = 1e6
+KILOBYTE = "x" * 1000
+
+
+class FakeLine(Line):
+    """A line that keeps what is written to it, and is full when a test says so."""
+
+    def __init__(self, full_after=None):
+        super().__init__(asyncio.get_running_loop(), asyncio.Event())
+        self.writable.set()
+        self.writes, self.taken, self.full_after, self.aborted = [], 0, full_after, False
+
+    def write(self, frames):
+        self.writes.append(frames)
+        if len(self.writes) == self.full_after:
+            self.fill()
+
+    def fill(self):
+        self.writable.clear()
+        self.pause()
+
+    def drain(self):
+        self.full_after = None
+        self.writable.set()
+        self.resume()
+
+    def progress(self):
+        return self.taken
+
+    def abort(self):
+        self.aborted = True
+        self.end()
+
+    @property
+    def texts(self):
+        return [message["text"] for frames in self.writes for message in decode(frames)]
+
+
+class FakeSocket:
+    """As much of a WebSocket as a room looks at."""
+
+    def __init__(self, **options):
+        self.line = FakeLine(**options)
+        self.scope = {"extensions": {EXTENSION: {"line": self.line}}}
+
+
+def in_loop(body):
+    """Run the coroutine function that a test is, with a guard against hanging."""
+
+    def test():
+        async def run():
+            async with asyncio.timeout(GUARD_SECONDS):
+                await body()
+
+        asyncio.run(run())
+
+    test.__name__ = body.__name__
+    test.__doc__ = body.__doc__
+    return test
+
+
+async def turn():
+    """Let the event loop turn, so that what is due is written."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def joined(room, **options):
+    member = FakeSocket(**options)
+    room.join(member)
+    return member
+
+
+# Frames.
+
+
+@given(st.lists(st.text() | st.binary()))
+def test_what_is_encoded_can_be_decoded(messages):
+    frames = b"".join(encode(message) for message in messages)
+    decoded = [message.get("text", message.get("bytes")) for message in decode(frames)]
+    assert decoded == messages
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])
+def test_a_frame_is_as_rfc_6455_has_it(length):
+    frame = encode(b"x" * length)
+    assert frame[0] == 0x82
+    assert frame.endswith(b"x" * length)
+    assert len(frame) - length == (2 if length < 126 else 4 if length < 65536 else 10)
+
+
+# Flushing.
+
+
+@in_loop
+async def test_what_is_published_in_one_turn_is_written_once():
+    room = Room()
+    members = [joined(room) for _ in range(3)]
+    for number in range(20):
+        await room.publish(str(number))
+    await turn()
+    for member in members:
+        assert len(member.line.writes) == 1
+        assert member.line.texts == [str(number) for number in range(20)]
+
+
+@in_loop
+async def test_all_members_are_written_the_very_same_bytes():
+    room = Room()
+    members = [joined(room) for _ in range(3)]
+    await room.publish("a")
+    await room.publish("b")
+    await turn()
+    assert len({id(member.line.writes[0]) for member in members}) == 1
+
+
+@in_loop
+async def test_much_at_once_is_written_in_chunks():
+    room = Room()
+    member = joined(room)
+    messages = [f"{number}{KILOBYTE}" for number in range(300)]
+    for message in messages:
+        await room.publish(message)
+    await turn()
+    assert member.line.texts == messages
+    assert max(map(len, member.line.writes)) <= CHUNK + 2000
+
+
+@in_loop
+async def test_a_member_whom_this_very_write_fills_gets_nothing_twice():
+    room = Room()
+    member = joined(room, full_after=1)
+    await room.publish("a")
+    await turn()
+    await room.publish("b")
+    await turn()
+    assert member.line.texts == ["a"]
+    member.line.drain()
+    await turn()
+    assert member.line.texts == ["a", "b"]
+
+
+@in_loop
+async def test_a_member_who_joins_between_a_message_and_its_flush_does_not_get_it():
+    room = Room()
+    early = joined(room)
+    await room.publish("before")
+    late = joined(room)
+    await room.publish("after")
+    await turn()
+    assert early.line.texts == ["before", "after"]
+    assert late.line.texts == ["after"]
+
+
+@in_loop
+async def test_a_member_who_leaves_between_a_message_and_its_flush_gets_it_still():
+    room = Room()
+    leaver, other = joined(room), joined(room)
+    await room.publish("before")
+    room.leave(leaver)
+    await room.publish("after")
+    await turn()
+    assert leaver.line.texts == ["before"]
+    assert other.line.texts == ["before", "after"]
+
+
+@in_loop
+async def test_a_member_who_leaves_while_behind_is_written_what_it_has_a_right_to():
+    room = Room()
+    member = joined(room)
+    member.line.fill()
+    await room.publish("before")
+    room.leave(member)
+    await room.publish("between")
+    room.join(member)
+    await room.publish("after")
+    member.line.drain()
+    await turn()
+    assert member.line.texts == ["before", "after"]
+    assert room.stats.waiting_bytes == 0
+
+
+@in_loop
+async def test_a_line_that_ends_while_others_are_written_disturbs_nobody():
+    room = Room()
+    first, second, third = (joined(room) for _ in range(3))
+    first.line.write = lambda frames: second.line.end()
+    room.leave(first)
+    room.join(first)
+    await room.publish("a")
+    await turn()
+    assert third.line.texts == ["a"]
+    assert room.members == [third, first]
+
+
+@in_loop
+async def test_what_is_sent_to_one_member_keeps_its_place_between_broadcasts():
+    room = Room()
+    one, other = joined(room), joined(room)
+    await room.publish("a")
+    await room.send("for one", one)
+    await room.publish("b")
+    await turn()
+    assert one.line.texts == ["a", "for one", "b"]
+    assert other.line.texts == ["a", "b"]
+    assert len(one.line.writes) == 1
+
+
+@in_loop
+async def test_a_connection_in_several_rooms_hears_each_in_its_order():
+    rooms = [Room() for _ in range(5)]
+    member = FakeSocket()
+    for room in rooms:
+        room.join(member)
+    for number in range(10):
+        for place, room in enumerate(rooms):
+            await room.publish(f"{place} {number}")
+    await turn()
+    for place in range(5):
+        of_room = [text for text in member.line.texts if text.startswith(f"{place} ")]
+        assert of_room == [f"{place} {number}" for number in range(10)]
+    member.line.end()
+    assert [room.members for room in rooms] == [[]] * 5
+
+
+@in_loop
+async def test_an_empty_room_keeps_nothing():
+    room = Room()
+    await room.publish("to nobody")
+    member = joined(room)
+    await room.publish("to one")
+    await turn()
+    room.leave(member)
+    await room.publish("to nobody")
+    await turn()
+    assert member.line.texts == ["to one"]
+    assert room.log == {}
+
+
+# Bounds and back pressure.
+
+
+@in_loop
+async def test_a_publisher_waits_while_a_member_is_a_ring_behind():
+    room = Room(limit=10_000)
+    slow, fast = joined(room), joined(room)
+    slow.line.fill()
+    publishing = asyncio.create_task(publish_all(room, [KILOBYTE] * 12))
+    await turn()
+    assert not publishing.done()
+    assert len(fast.line.texts) == 9
+    assert room.stats.waiting_bytes <= 10_000
+    slow.line.drain()
+    await publishing
+    await turn()
+    assert len(slow.line.texts) == len(fast.line.texts) == 12
+
+
+async def publish_all(room, messages):
+    for message in messages:
+        await room.publish(message)
+
+
+@in_loop
+async def test_a_publisher_who_is_cancelled_while_waiting_has_published_to_nobody():
+    room = Room(limit=3000)
+    member = joined(room)
+    member.line.fill()
+    await publish_all(room, ["a" * 1000, "b" * 1000])
+    waiting = asyncio.create_task(room.publish("c" * 1000))
+    await turn()
+    waiting.cancel()
+    member.line.drain()
+    await turn()
+    assert waiting.cancelled()
+    assert [text[0] for text in member.line.texts] == ["a", "b"]
+
+
+@in_loop
+async def test_a_handler_that_never_yields_cannot_fill_the_memory():
+    room = Room(limit=100_000)
+    member = joined(room)
+    most = 0
+    for number in range(1000):
+        await room.publish(f"{number}{KILOBYTE}")
+        most = max(most, room.stats.waiting_bytes)
+    await turn()
+    assert most <= 100_000
+    assert len(member.line.texts) == 1000
+
+
+@in_loop
+async def test_what_waits_for_one_member_counts_against_the_bound():
+    room = Room(limit=10_000)
+    slow, fast = joined(room), joined(room)
+    slow.line.fill()
+    await publish_all(room, [KILOBYTE] * 4)
+    sending = asyncio.create_task(send_all(room, slow, [KILOBYTE] * 10))
+    await turn()
+    assert not sending.done()
+    await room.send("others need not wait", fast)
+    await room.publish("nor does who publishes")
+    slow.line.drain()
+    await sending
+    await turn()
+    assert len(slow.line.texts) == 15
+    assert fast.line.texts[-2:] == ["others need not wait", "nor does who publishes"]
+
+
+async def send_all(room, member, messages):
+    for message in messages:
+        await room.send(message, member)
+
+
+@in_loop
+async def test_who_waits_to_send_to_a_member_is_told_that_it_has_gone():
+    room = Room(limit=2000)
+    member = joined(room)
+    member.line.fill()
+    sending = asyncio.create_task(send_all(room, member, [KILOBYTE] * 3))
+    await turn()
+    member.line.end()
+    with pytest.raises(WebSocketDisconnect):
+        await sending
+
+
+# Eviction, by a clock that the test turns.
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time()
+        self.loop.time = lambda: self.now
+
+    async def pass_by(self, seconds):
+        for _ in range(100):
+            self.now += seconds / 100
+            await turn()
+
+
+@in_loop
+async def test_a_member_who_takes_nothing_is_evicted_at_its_deadline_and_not_before():
+    clock, room = Clock(), Room(patience=10)
+    stalled, other = joined(room), joined(room)
+    stalled.line.fill()
+    await clock.pass_by(9.9)
+    assert room.members == [stalled, other]
+    await clock.pass_by(2)
+    assert stalled.line.aborted
+    assert room.members == [other]
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_a_member_who_takes_too_little_is_evicted_as_slow():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    slow.line.taken += 999
+    await clock.pass_by(12)
+    assert slow.line.aborted
+    assert room.stats.evicted == {"slow": 1}
+
+
+@in_loop
+async def test_a_member_who_takes_just_enough_stays():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    for _ in range(2):
+        await clock.pass_by(8)
+        slow.line.taken += 1000
+        await clock.pass_by(1.5)
+    assert room.stats.evicted == {}
+
+
+@in_loop
+async def test_filling_up_again_while_behind_gives_no_new_time():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    await publish_all(room, [KILOBYTE] * 200)
+    for _ in range(3):
+        await clock.pass_by(4)
+        slow.line.full_after = len(slow.line.writes) + 1
+        slow.line.writable.set()
+        slow.line.resume()
+        await turn()
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_an_eviction_frees_who_waits():
+    clock, room = Clock(), Room(limit=2000, patience=10)
+    stalled, other = joined(room), joined(room)
+    stalled.line.fill()
+    publishing = asyncio.create_task(publish_all(room, [KILOBYTE] * 5))
+    await clock.pass_by(12)
+    await publishing
+    await turn()
+    assert len(other.line.texts) == 5
+    assert stalled.line.texts == []
+
+
+# Metrics and errors.
+
+
+@in_loop
+async def test_the_stats_say_what_was_done():
+    room = Room()
+    first, second = joined(room), joined(room)
+    await publish_all(room, ["a", b"bc"])
+    await room.send("d", first)
+    await turn()
+    second.line.fill()
+    await room.publish("e")
+    await turn()
+    delivered, sent = 2 + 2 + 1 + 1, 2 * (3 + 4) + 3 + 3
+    assert room.stats == Stats(2, 1, delivered, sent, 3, {})
+    room.leave(first)
+    second.line.end()
+    await turn()
+    assert room.stats == Stats(0, 0, delivered, sent, 0, {})
+
+
+@pytest.mark.parametrize("message", [None, 1, {"a": 1}])
+def test_a_message_that_is_neither_text_nor_bytes_is_refused_by_name(message):
+    with pytest.raises(TypeError, match=f"got {type(message).__name__}: "):
+        asyncio.run(Room().publish(message))
+
+
+def test_a_message_bigger_than_the_bound_is_refused_with_both_figures():
+    with pytest.raises(ValueError, match="1004 bytes cannot pass a room with a limit of 1000"):
+        asyncio.run(Room(limit=1000).publish(KILOBYTE))
+
+
+@pytest.mark.parametrize("bad", [{"limit": 0}, {"patience": 0}, {"min_rate": -1}])
+def test_bounds_that_bound_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match="limit and patience are above 0"):
+        Room(**bad)
+
+
+@in_loop
+async def test_sending_to_who_never_joined_says_so():
+    with pytest.raises(LookupError, match="never joined"):
+        await Room().send("hello", FakeSocket())
+
+
+@in_loop
+async def test_sending_to_who_has_gone_is_a_disconnect():
+    room = Room()
+    member = joined(room)
+    member.line.end()
+    with pytest.raises(WebSocketDisconnect):
+        await room.send("hello", member)
+
+
+def test_joining_from_another_event_loop_is_refused():
+    async def make():
+        return FakeSocket()
+
+    async def join(member):
+        Room().join(member)
+
+    with pytest.raises(RuntimeError, match="event loop of the connection"):
+        asyncio.run(join(asyncio.run(make())))
+
+
+# Threads, event loops and servers.
+
+
+def test_anybody_may_publish_from_any_thread(serve, raw):
+    room = Room(limit=20_000)
+    app = app_on(ConnectionManager(room))
+    clients = [raw(server) for server in (serve(app), serve(app)) for _ in range(2)]
+
+    async def publish(who):
+        for number in range(200):
+            await room.publish(f"{who} {number} {KILOBYTE}")
+
+    threads = [threading.Thread(target=asyncio.run, args=(publish(who),)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    heard = [[client.text().split()[:2] for _ in range(800)] for client in clients]
+    for thread in threads:
+        thread.join(GUARD_SECONDS)
+    assert heard[0] == heard[1] == heard[2] == heard[3]  # one order for all
+    for who in "0123":
+        assert [number for said, number in heard[0] if said == who] == list(map(str, range(200)))
+
+
+def test_a_member_may_be_sent_to_and_removed_from_any_thread(serve, raw):
+    room = Room()
+    server = serve(app_on(ConnectionManager(room)))
+    client = raw(server)
+    server.until(lambda: room.members)
+    (member,) = room.members
+
+    async def part():
+        await room.publish("a")
+        await room.send("b", member)
+        room.leave(member)
+        await room.publish("c")
+
+    asyncio.run(part())
+    assert [client.text(), client.text()] == ["a", "b"]
+    server.run(member.send_text("d"))
+    assert client.text() == "d"
+
+
+def heard(text):
+    """Return what the speaker hears of `text` on that app, and what the other does."""
+    return (
+        [f"all: {text}", f"one: {text}", text.encode(), f"self: {text}"],
+        [f"all: {text}", text.encode(), f"other: {text}"],
+    )
+
+
+def receive(session):
+    message = session.receive()
+    return message["text"] if message.get("text") is not None else message["bytes"]
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_it_holds_under_the_test_client(bare):
+    client = TestClient(conversation)
+    # Bare, each socket has a thread and an event loop of its own.
+    if not bare:
+        client.__enter__()
+    try:
+        for _ in range(20):
+            with client.websocket_connect("/ws") as one, client.websocket_connect("/ws") as two:
+                for speaker, other in ((one, two), (two, one)):
+                    speaker.send_text("hello")
+                    to_speaker, to_other = heard("hello")
+                    assert [receive(speaker) for _ in to_speaker] == to_speaker
+                    assert [receive(other) for _ in to_other] == to_other
+    finally:
+        if not bare:
+            client.__exit__()
+
+
+@pytest.mark.parametrize("protocol", ["websockets-sansio", "wsproto"])
+def test_without_the_extension_a_stalled_member_is_evicted_and_the_rest_get_everything(
+    serve, raw, protocol
+):
+    room = Room(limit=100_000, patience=0.3)
+    server = serve(app_on(ConnectionManager(room)), ws=protocol, send_buffer=SMALL)
+    readers = [raw(server) for _ in range(3)]
+    raw(server, receive_buffer=SMALL)
+    messages = [f"{number}{KILOBYTE}" for number in range(300)]
+    sending = asyncio.run_coroutine_threadsafe(publish_all(room, messages), server.loop)
+    total = size(messages)
+    assert read_all(readers, total) == [b"".join(map(encode, messages))] * 3
+    sending.result(GUARD_SECONDS)
+    server.until(lambda: room.stats.evicted == {"stalled": 1})
+    assert room.stats.members == 3
+
+
+SERVERS = {
+    "uvicorn without the extension": ["uvicorn", "--uds", "UDS"],
+    "hypercorn": ["hypercorn", "--bind", "unix:UDS"],
+    "granian": ["granian", "--interface", "asgi", "--workers-kill-timeout", "1", "--uds", "UDS"],
+}
+
+
+def answers(path):
+    """Return whether a server accepts connections at `path`: Granian says so before it does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+@pytest.fixture(params=SERVERS)
+def other_server(request, tmp_path):
+    """A server without the extension, in a process of its own: the path of its Unix socket."""
+    path = tmp_path / "socket"
+    command = [part.replace("UDS", str(path)) for part in SERVERS[request.param]]
+    pytest.importorskip(command[0])
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "live:conversation"],
+        cwd=request.path.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "running on" in line.lower() or "Started worker" in line:
+            break
+    while not answers(path):
+        assert process.poll() is None
+    try:
+        yield str(path)
+    finally:
+        process.terminate()
+        said.append(process.communicate(timeout=GUARD_SECONDS)[0])
+        assert "Traceback" not in "".join(said)
+
+
+def test_it_holds_on_other_servers(other_server):
+    async def talk():
+        async with (
+            asyncio.timeout(GUARD_SECONDS),
+            websockets.unix_connect(other_server, "ws://localhost/ws") as one,
+            websockets.unix_connect(other_server, "ws://localhost/ws") as two,
+        ):
+            for speaker, other in ((one, two), (two, one)) * 20:
+                await speaker.send("hello")
+                to_speaker, to_other = heard("hello")
+                assert [await speaker.recv() for _ in to_speaker] == to_speaker
+                assert [await other.recv() for _ in to_other] == to_other
+
+    asyncio.run(talk())
+
+
+def test_on_other_servers_too_who_does_not_read_keeps_nobody_from_anything(other_server):
+    async def talk():
+        async with (
+            asyncio.timeout(GUARD_SECONDS),
+            websockets.unix_connect(other_server, "ws://localhost/flood") as reader,
+        ):
+            stalled = websockets.unix_connect(
+                other_server, "ws://localhost/flood", max_queue=1, close_timeout=0.1
+            )
+            async with stalled:
+                await reader.send("go")
+                return [await reader.recv() for _ in range(3000)]
+
+    assert asyncio.run(talk()) == [f"{number} {KILOBYTE}" for number in range(3000)]
