@@ -167,8 +167,10 @@ class Group:
         self.scheduled = False
         while self.leaving:
             self.part(self.leaving.popleft())
-        # Before the writes: whom they pause, they have served.
+        # Taken before the writes: whom they pause, they have served.
         late = [member for member in self.behind if member.line.writable.is_set()]
+        for member in late:
+            member.feed()
         while self.in_step and self.flushed < room.end:
             frames, self.flushed = room.read(self.flushed)
             data = b"".join(frames)
@@ -179,7 +181,6 @@ class Group:
         if not self.in_step:
             self.flushed = room.end
         for member in late:
-            member.feed()
             self.step_in(member)
         self.low = min([self.flushed, *[member.cursor for member in self.behind]])
         room.trim()
