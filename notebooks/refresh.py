@@ -94,7 +94,7 @@ def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
 def text_of(output: NotebookNode) -> str:
     """Return everything in `output` that is text, as one string."""
     data = output.get("data", {})
-    texts = [value for kind, value in data.items() if not kind.startswith("image/png")]
+    texts = [value for kind, value in sorted(data.items()) if kind != "image/png"]
     return "\n".join([output.get("text", ""), output.get("evalue", ""), *map(str, texts)])
 
 

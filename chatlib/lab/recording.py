@@ -1,9 +1,9 @@
 """uvicorn's WebSocket protocol with a recorder between it and its transport."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from chatlib.core.fanout import FanoutProtocol
 from chatlib.lab.wire import Event, Wire
 
 
@@ -35,8 +35,8 @@ class RecordingTransport:
 
 
 def recording_protocol(
-    emit: Callable[[Event], None], base: Callable[..., Any] = FanoutProtocol
-) -> type:
+    emit: Callable[[Event], None], base: Callable[..., Any]
+) -> type[asyncio.Protocol]:
     """Return `base`, a WebSocket protocol of uvicorn's, with a `Wire` on each of its connections.
 
     `emit` is called in the server's thread, for each event and in the order in which they happen,

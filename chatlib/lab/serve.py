@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.redact import redact_logs
 from chatlib.lab.log import Log, logged_by_this_thread
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
@@ -38,6 +39,7 @@ class Server:
         app: the ASGI app.
         port: the port to listen at on 127.0.0.1; 0 for a free one.
         name: what its repr calls it.
+        options: of `uvicorn.Config`, in place of those that it has here.
 
     Raises:
         ServerError: it cannot start: the port is taken, or the app's lifespan failed.
@@ -50,7 +52,9 @@ class Server:
         observers: called with each `Event` on the wire, in the server's thread.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "server") -> None:
+    def __init__(
+        self, app: ASGIApp, *, port: int = 0, name: str = "server", **options: Any
+    ) -> None:
         if not callable(app):
             raise TypeError(f"serve() takes an ASGI app, such as FastAPI(); got {app!r}")
         self.app = app
@@ -66,13 +70,13 @@ class Server:
         self.loop: asyncio.AbstractEventLoop
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            self._watch_lifespan(app),
-            ws=recording_protocol(self._observe),
-            ws_max_size=MAX_MESSAGE_BYTES,
-            log_config=None,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        protocol = recording_protocol(self._observe, options.pop("ws", FanoutProtocol))
+        options = {
+            "ws_max_size": MAX_MESSAGE_BYTES,
+            "timeout_graceful_shutdown": GRACE_SECONDS,
+            **options,
+        }
+        config = uvicorn.Config(self._watch_lifespan(app), ws=protocol, log_config=None, **options)
         self._uvicorn = PromptServer(config, self._ready)
         self._thread = threading.Thread(target=self._run, name=f"chatlib {name}", daemon=True)
         self._thread.start()
@@ -225,11 +229,12 @@ class Server:
             )
 
 
-def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
+def serve(app: ASGIApp, *, port: int = 0, name: str = "server", **options: Any) -> Server:
     """Serve `app` from this notebook, in place of what was served under `name` before.
 
     The new server is up before the old one is stopped, so a failed start leaves the old one. Use
-    another `name` for a server that shall stand beside it.
+    another `name` for a server that shall stand beside it, and any option of `uvicorn.Config`; `ws`
+    is a protocol class, `FanoutProtocol` unless given.
 
     Raises:
         ServerError: it cannot start: the port is taken, or the app's lifespan failed.
@@ -237,7 +242,7 @@ def serve(app: ASGIApp, *, port: int = 0, name: str = "server") -> Server:
     old = _served.get(name)
     if old is not None and port == old.port:
         old.stop()  # the one case in which both cannot be up
-    _served[name] = server = Server(app, port=port, name=name)
+    _served[name] = server = Server(app, port=port, name=name, **options)
     if old is not None:
         old.stop()
     return server

@@ -106,8 +106,8 @@ Ana ──▶ server   GET /ws/1?token=t (upgrade)
 Ana ◀── server   101 Switching Protocols
 Ana ──▶ server   'hello'
 Ana ◀── server   'You wrote: hello'
-Ben ◀── server   'Client #1 says: hello'
 Ana ◀── server   'Client #1 says: hello'
+Ben ◀── server   'Client #1 says: hello'
 Ana ──▶ server   close 1000 (normal closure)
 Ana ◀── server   close 1000 (normal closure)
 Ben ◀── server   'Client #1 left the chat'
@@ -201,8 +201,8 @@ def test_without_names_clients_are_numbered_as_they_appear_in_the_trace():
             assert seen.text == (
                 "client 1 ──▶ server   'hello'\n"
                 "client 1 ◀── server   'You wrote: hello'\n"
-                "client 2 ◀── server   'Client #2 says: hello'\n"
-                "client 1 ◀── server   'Client #2 says: hello'"
+                "client 1 ◀── server   'Client #2 says: hello'\n"
+                "client 2 ◀── server   'Client #2 says: hello'"
             )
 
     run(chat, body)

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import importlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,7 +19,6 @@ from websockets.frames import Close, Frame, Opcode
 
 from chatlib.chat import app as chat
 from chatlib.echo import app as echo
-from chatlib.lab.recording import recording_protocol
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event, Wire
 
@@ -57,12 +55,14 @@ class Seen(list[Event]):
         return [("→" if event.to_server else "←", event.kind) for event in self]
 
 
-def run(app: Any, body: Callable[[Server, Seen], Coroutine[Any, Any, None]]) -> None:
+def run(
+    app: Any, body: Callable[[Server, Seen], Coroutine[Any, Any, None]], **options: Any
+) -> None:
     """Run `body` against a server of `app`."""
 
     async def guarded() -> None:
         async with asyncio.timeout(DEADLINE):
-            with Server(app) as server:
+            with Server(app, **options) as server:
                 await body(server, Seen(server))
 
     asyncio.run(guarded())
@@ -367,12 +367,6 @@ def test_an_unknown_extension_leaves_plain_frames_readable(header):
     run(app, body)
 
 
-def record_on(base: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have servers record on `base` in place of uvicorn's own protocol."""
-    serve = importlib.import_module("chatlib.lab.serve")  # the name alone is the function
-    monkeypatch.setattr(serve, "recording_protocol", lambda emit: recording_protocol(emit, base))
-
-
 class Pushing(WebSocketsSansIOProtocol):
     """Writes a text past the app's back, right to the transport, before each that the app sends."""
 
@@ -389,9 +383,7 @@ class Pushing(WebSocketsSansIOProtocol):
         await super().send(message)
 
 
-def test_frames_that_are_written_past_the_app_are_seen(monkeypatch):
-    record_on(Pushing, monkeypatch)
-
+def test_frames_that_are_written_past_the_app_are_seen():
     async def body(server: Server, seen: Seen) -> None:
         async with websockets.connect(server.ws_url("/ws")) as client:
             await client.send("hi")
@@ -400,17 +392,15 @@ def test_frames_that_are_written_past_the_app_are_seen(monkeypatch):
         assert seen.payloads("text", to_server=False) == came
         assert not server.log.errors
 
-    run(echo, body)
+    run(echo, body, ws=Pushing)
 
 
-def test_a_connection_that_the_server_aborts_is_lost_by_its_doing(monkeypatch):
+def test_a_connection_that_the_server_aborts_is_lost_by_its_doing():
     class Aborting(WebSocketsSansIOProtocol):
         async def send(self, message: Any) -> None:
             await super().send(message)
             if message["type"] == "websocket.send":
                 self.transport.abort()
-
-    record_on(Aborting, monkeypatch)
 
     async def body(server: Server, seen: Seen) -> None:
         async with websockets.connect(server.ws_url("/ws")) as client:
@@ -418,18 +408,16 @@ def test_a_connection_that_the_server_aborts_is_lost_by_its_doing(monkeypatch):
             await client.wait_closed()
         assert not (await seen.until("lost")).to_server
 
-    run(echo, body)
+    run(echo, body, ws=Aborting)
 
 
-def test_what_is_written_once_the_transport_is_closing_is_not_shown(monkeypatch):
+def test_what_is_written_once_the_transport_is_closing_is_not_shown():
     class Late(WebSocketsSansIOProtocol):
         async def send(self, message: Any) -> None:
             await super().send(message)
             if message["type"] == "websocket.send":
                 self.transport.close()
                 self.transport.write(b"\x81\x04late")
-
-    record_on(Late, monkeypatch)
 
     async def body(server: Server, seen: Seen) -> None:
         async with websockets.connect(server.ws_url("/ws")) as client:
@@ -439,7 +427,7 @@ def test_what_is_written_once_the_transport_is_closing_is_not_shown(monkeypatch)
         await seen.until("lost")
         assert seen.payloads("text", to_server=False) == ["Message text was: hi"]
 
-    run(echo, body)
+    run(echo, body, ws=Late)
 
 
 def test_an_observer_that_fails_disturbs_nobody_and_is_logged():

@@ -11,7 +11,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from refresh import METADATA, RefreshError, code_cells, execute, refresh, sanitizer, settle
 
-PORT = "from random import randrange; f'127.0.0.1:{randrange(10**9)}'"
+PORT = """from random import randrange
+address = f'127.0.0.1:{randrange(10**9)}'
+display({'text/plain': address, 'text/html': f'<b>{address}</b>'}, raw=True)"""
 CLOCK = "import time; time.perf_counter()"
 MEASURED = {"tags": ["nbval-ignore-output"], "chatlib": {"why": "a clock"}}
 
