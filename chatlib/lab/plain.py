@@ -41,7 +41,7 @@ class MendedManager(PlainManager):
             self.active_connections.remove(websocket)
 
     async def broadcast(self, message: str) -> None:
-        """Send the text `message` to one connection after the other, and drop those that are gone."""
+        """Send the text `message` to one connection after the other; drop those that are gone."""
         for connection in list(self.active_connections):
             try:
                 await connection.send_text(message)

@@ -71,11 +71,8 @@ class Server:
         self._socket = listen(port)
         self.port: int = self._socket.getsockname()[1]
         protocol = recording_protocol(self._observe, options.pop("ws", FanoutProtocol))
-        options = {
-            "ws_max_size": MAX_MESSAGE_BYTES,
-            "timeout_graceful_shutdown": GRACE_SECONDS,
-            **options,
-        }
+        options.setdefault("ws_max_size", MAX_MESSAGE_BYTES)
+        options.setdefault("timeout_graceful_shutdown", GRACE_SECONDS)
         config = uvicorn.Config(self._watch_lifespan(app), ws=protocol, log_config=None, **options)
         self._uvicorn = PromptServer(config, self._ready)
         self._thread = threading.Thread(target=self._run, name=f"chatlib {name}", daemon=True)
