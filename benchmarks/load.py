@@ -71,11 +71,18 @@ class Crowd:
     """`number` clients of the server at `port`. A context manager, which hangs up."""
 
     def __init__(
-        self, port: int, number: int, *, compressed: bool = False, socketio: bool = False
+        self,
+        port: int,
+        number: int,
+        *,
+        compressed: bool = False,
+        socketio: bool = False,
+        receive_buffer: int | None = None,
     ) -> None:
         self.port, self.number, self.compressed = port, number, compressed
         self.path = "/socket.io/?EIO=4&transport=websocket" if socketio else "/ws/1"
         self.socketio = socketio
+        self.receive_buffer = receive_buffer
         self.buffer = memoryview(bytearray(1 << 18))
         self.poll = select.epoll()
         self.sockets: dict[int, socket.socket] = {}
@@ -100,7 +107,10 @@ class Crowd:
 
     def connect(self) -> socket.socket:
         """Return a connection on which the handshake is done."""
-        client = socket.create_connection(("127.0.0.1", self.port))
+        client = socket.socket()
+        if self.receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        client.connect(("127.0.0.1", self.port))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         extra = OFFER if self.compressed else ""
         client.sendall(REQUEST.format(path=self.path, port=self.port, extra=extra).encode())

@@ -8,6 +8,7 @@ prints the port that it listens at, and serves until it is killed. Every one of 
 import argparse
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -157,6 +158,8 @@ async def serve_websockets(sock: socket.socket) -> None:
     """Serve with `websockets`, and its own broadcast()."""
     from websockets.asyncio.server import ServerConnection, broadcast, serve
 
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+
     connections: set[ServerConnection] = set()
 
     async def handler(connection: ServerConnection) -> None:
@@ -197,6 +200,7 @@ def main() -> None:
     serve = SERVERS[parser.parse_args().name]()
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
+    sock.listen(2048)
     print(sock.getsockname()[1], flush=True)
     uvloop.run(serve(sock))
 
