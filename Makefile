@@ -30,8 +30,9 @@ format: $(VENV)/.has-dev ## lay out the code, notebooks included
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.has-test ## measure how fast a server starts and stops
-	$(BIN)/python benchmarks/serve.py
+bench: $(VENV)/.has-bench ## measure starts, stops and deliveries; print the tables, save the chart
+	$(BIN)/python -m benchmarks.serve
+	$(BIN)/python -m benchmarks $(ARGS)
 
 constraints: $(VENV)/.has-dev ## settle anew on exact versions, for the oldest Python
 	$(BIN)/python -m pip install --quiet uv
