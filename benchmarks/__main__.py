@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import datetime
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
@@ -94,9 +95,14 @@ def measure(name: str, compressed: bool, number: int, flights: list[int], second
         Crowd(port, number, compressed=compressed, socketio=name == "socketio") as crowd,
     ):
         for in_flight in flights:
-            crowd.run(seconds / 5, in_flight)
-            before = processor_time(server)
-            run = crowd.run(seconds, in_flight)
+            try:
+                crowd.run(seconds / 5, in_flight)
+                before = processor_time(server)
+                run = crowd.run(seconds, in_flight)
+            except RuntimeError as error:
+                note(f"    {error}")
+                figures.append(Figure(math.nan, math.nan, math.nan))
+                continue
             spent = processor_time(server) - before
             cost = spent / run.deliveries * 1e6
             figures.append(Figure(cost, spent / run.seconds, run.busy))
@@ -207,6 +213,8 @@ def cpu_table(figures: Figures, numbers: list[int], flights: list[int]) -> list[
     for label in CANDIDATES:
         cells = [
             f"{cost(figures, label, *column):.2f} ({ratio(figures, label, PLAIN, *column):.3f})"
+            if not math.isnan(cost(figures, label, *column))
+            else "gave up"
             for column in columns
         ]
         busy = statistics.median(

@@ -20,7 +20,7 @@ REQUEST = (
 )
 # What Chromium and Firefox send.
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-SILENCE_SECONDS = 20.0
+SILENCE_SECONDS = 10.0
 
 
 def frame(payload: bytes) -> bytes:

@@ -148,7 +148,8 @@ def run_uvicorn(app: ASGIApp, ws: str = "auto") -> Callable[[socket.socket], Awa
     """Return what serves `app` on uvicorn at a socket."""
 
     async def serve(sock: socket.socket) -> None:
-        config = uvicorn.Config(app, ws=ws, log_level="warning")
+        # The load answers no pings.
+        config = uvicorn.Config(app, ws=ws, ws_ping_interval=None, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[sock])
 
     return serve
@@ -170,7 +171,7 @@ async def serve_websockets(sock: socket.socket) -> None:
         finally:
             connections.remove(connection)
 
-    async with serve(handler, sock=sock) as server:
+    async with serve(handler, sock=sock, ping_interval=None) as server:
         await server.serve_forever()
 
 

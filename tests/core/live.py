@@ -12,7 +12,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.line import encode
+from chatlib.core.frames import encode
 from chatlib.lab.log import Log, logged_by_this_thread
 from chatlib.lab.serve import PromptServer
 

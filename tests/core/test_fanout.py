@@ -16,7 +16,8 @@ from live import BINARY, CLOSE, CONT, OFFER, PING, PONG, TEXT, frame
 import chatlib.__main__
 from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.line import EXTENSION, encode
+from chatlib.core.frames import encode
+from chatlib.core.line import EXTENSION
 from chatlib.lab.serve import Server
 
 SMALL = 16 * 1024
@@ -140,6 +141,32 @@ def test_the_extension_is_in_the_scope(serve, raw):
         await stay(websocket)
 
     assert raw(serve(app_with(tell))).text() == "ready"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts it")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_line_knows_how_much_its_client_has_taken(serve, raw, loop):
+    lines = []
+
+    async def note(websocket):
+        lines.append(websocket.scope["extensions"][EXTENSION]["line"])
+        await stay(websocket)
+
+    server = serve(app_with(note), loop=loop, send_buffer=SMALL)
+    client = raw(server, receive_buffer=SMALL)
+    server.until(lambda: lines)
+    (line,) = lines
+    frames = encode("x" * 1_000_000)
+
+    async def look():
+        before = line.progress()
+        line.write(frames)
+        return before
+
+    before = server.run(look())
+    assert line.progress() - before < 200_000
+    assert client.text() == "x" * 1_000_000
+    server.until(lambda: line.progress() - before == len(frames))
 
 
 def test_a_browser_is_offered_compression_that_keeps_nothing_between_messages(serve, raw):

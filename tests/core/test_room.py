@@ -15,8 +15,10 @@ from live import GUARD_SECONDS, app_on, conversation, read_all, size
 from starlette.testclient import TestClient
 
 from chatlib import ConnectionManager, Room
-from chatlib.core.line import EXTENSION, Line, decode, encode
-from chatlib.core.room import CHUNK, Stats
+from chatlib.core.frames import decode, encode
+from chatlib.core.group import CHUNK
+from chatlib.core.line import EXTENSION, Line
+from chatlib.core.room import Stats
 
 SMALL = 16 * 1024
 FOR_EVER = 1e6
@@ -212,6 +214,23 @@ async def test_a_line_that_ends_while_others_are_written_disturbs_nobody():
     await turn()
     assert third.line.texts == ["a"]
     assert room.members == [third, first]
+
+
+@in_loop
+async def test_a_line_that_fails_at_a_write_costs_nobody_else_the_message():
+    def fail(frames):
+        raise OSError("broken")
+
+    room = Room()
+    broken = FakeSocket()
+    broken.line.write = fail
+    room.join(broken)
+    other = joined(room)
+    await room.publish("a")
+    await turn()
+    assert broken.line.aborted
+    assert other.line.texts == ["a"]
+    assert room.members == [other]
 
 
 @in_loop

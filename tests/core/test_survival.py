@@ -13,7 +13,7 @@ from live import BINARY, CLOSE, CONT, PING, Raw, Served, app_on, frame, read_all
 
 from chatlib import ConnectionManager, Room
 from chatlib.chat import app as chat_app
-from chatlib.core.line import encode
+from chatlib.core.frames import encode
 
 KILOBYTE = "x" * 1000
 SMALL = 16 * 1024  # a kernel buffer that is soon full
