@@ -1,11 +1,13 @@
 """A check tells right from wrong, says why, and always comes back."""
 
 import asyncio
+import contextlib
 import importlib.util
 import threading
 from pathlib import Path
 
 import pytest
+import websockets.sync.client
 from fastapi import FastAPI, WebSocket
 
 import chatlib.chat
@@ -164,6 +166,28 @@ def test_an_app_that_is_served_is_checked_where_it_runs():
     assert "WebSocket /ws" in repr(server.log)
     assert server.running
     server.stop()
+
+
+def test_a_page_that_joins_during_a_check_and_stays_fails_no_rule(monkeypatch):
+    """As the page in the notebook does under Run All."""
+    monkeypatch.setattr("chatlib.lab.check.bench.QUIET_SECONDS", 0.1)
+    rules, stay = Rules(), contextlib.ExitStack()
+
+    @rules.rule("the page joins", hint="")
+    async def the_page_joins(bench):
+        url = bench.server.ws_url("/ws")
+        page = await asyncio.to_thread(websockets.sync.client.connect, url)
+        stay.push(page)
+
+    @rules.rule("none of this left a traceback", hint="")
+    async def no_traceback(bench):
+        await bench.no_traceback()
+
+    server = serve(app := broken.echo())
+    with stay:
+        report = report_on_app("stays", rules, app)
+    server.stop()
+    assert report.passed, report
 
 
 def test_a_check_leaves_the_readers_servers_alone():
