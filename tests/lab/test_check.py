@@ -176,8 +176,7 @@ def test_a_page_that_joins_during_a_check_and_stays_fails_no_rule(monkeypatch):
     @rules.rule("the page joins", hint="")
     async def the_page_joins(bench):
         url = bench.server.ws_url("/ws")
-        page = await asyncio.to_thread(websockets.sync.client.connect, url)
-        stay.push(page)
+        await asyncio.to_thread(stay.enter_context, websockets.sync.client.connect(url))
 
     @rules.rule("none of this left a traceback", hint="")
     async def no_traceback(bench):

@@ -1,0 +1,160 @@
+"""The instrument counts what it says, and always comes to an end."""
+
+import subprocess
+import sys
+
+import pytest
+
+from chatlib import ConnectionManager
+from chatlib.lab import crowd, measure
+from chatlib.lab.measure import FANOUT, MeasureError, Trial
+from chatlib.lab.measured import program
+from chatlib.lab.plain import PlainManager
+
+
+class Failing(PlainManager):
+    async def broadcast(self, message):
+        raise ZeroDivisionError("of the manager's")
+
+
+class Swallowing(PlainManager):
+    async def broadcast(self, message):
+        """Send it to nobody."""
+
+
+class Talkative(PlainManager):
+    async def broadcast(self, message):
+        print("a line that is no answer")
+        await super().broadcast(message)
+
+
+# What a notebook holds: everything in it belongs to `__main__`.
+NOTEBOOK = """
+import asyncio as aio
+from chatlib.lab import measure
+from chatlib.lab.plain import PlainManager as Base
+
+TIMES = 2
+
+def times(message):
+    return [message] * (TIMES - 1)
+
+class Manager(Base):
+    async def broadcast(self, message):
+        for each in times(message):
+            await aio.gather(*(c.send_text(each) for c in self.active_connections))
+
+class Unused(Base):
+    undefined = None
+
+if __name__ == "__main__":
+    with measure.Trial(Manager, members=3) as trial:
+        print(trial.run(deliveries=30) > 0)
+"""
+
+
+@pytest.mark.parametrize("compression", [False, True])
+@pytest.mark.parametrize("in_flight", [1, 7])
+def test_a_trial_measures_what_is_delivered_and_ends(compression, in_flight):
+    with Trial(PlainManager, members=3, compression=compression) as trial:
+        process = trial._process
+        assert trial.run(in_flight=in_flight, deliveries=60) > 0
+    assert process.returncode is not None
+
+
+def test_the_plain_manager_writes_once_a_delivery():
+    with Trial(PlainManager, members=5, watched=True) as trial:
+        assert trial.writes(in_flight=1, deliveries=50) == 1
+        assert trial.writes(in_flight=8, deliveries=80) == 1
+
+
+def test_a_room_joins_what_comes_in_one_turn():
+    with Trial(ConnectionManager, FANOUT, members=5, watched=True) as trial:
+        assert trial.writes(in_flight=1, deliveries=50) == 1
+        assert trial.writes(in_flight=32, deliveries=5 * 64) < 1
+
+
+def test_the_layers_are_parts_of_the_whole():
+    with Trial(PlainManager, members=5, watched=True) as trial:
+        layers = trial.layers(deliveries=500)
+    assert sum(layers.values()) == pytest.approx(1)
+    assert {"the manager", "Starlette", "uvicorn", "websockets", "the kernel"} <= set(layers)
+
+
+def test_trials_are_compared_by_name_and_by_what_is_in_flight():
+    trials = {"one": Trial(PlainManager, members=2), "other": Trial(PlainManager, members=2)}
+    costs = measure.compare(trials, in_flight=(1, 4), deliveries=8, rounds=1)
+    assert {name: list(by_number) for name, by_number in costs.items()} == {
+        "one": [1, 4],
+        "other": [1, 4],
+    }
+
+
+def test_a_manager_of_a_notebook_is_sent_with_what_it_uses(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(NOTEBOOK, "utf-8")
+    command = [sys.executable, "-W", "error", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("True\n", "")
+
+
+def test_a_manager_of_a_module_is_imported():
+    assert program(PlainManager) == ("from chatlib.lab.plain import PlainManager as PlainManager")
+
+
+def test_a_manager_without_source_is_refused():
+    made = type("Made", (), {"__module__": "__main__"})
+    with pytest.raises(TypeError, match="the source of"):
+        program(made)
+
+
+def test_a_manager_that_fails_is_quoted():
+    with Trial(Failing, members=3) as trial, pytest.raises(MeasureError, match="of the manager's"):
+        trial.run(deliveries=3)
+
+
+def test_deliveries_that_do_not_come_are_counted(monkeypatch):
+    monkeypatch.setattr(crowd, "SILENCE_SECONDS", 0.1)
+    with Trial(Swallowing, members=3) as trial, pytest.raises(MeasureError, match="3 of 3 deliv"):
+        trial.run(deliveries=3)
+
+
+def test_what_a_manager_prints_disturbs_nothing():
+    with Trial(Talkative, members=3) as trial:
+        assert trial.run(deliveries=9) > 0
+
+
+def test_a_server_that_does_not_start_says_why():
+    with (
+        Trial(PlainManager, ws="no.such:Protocol") as trial,
+        pytest.raises(MeasureError, match=r"no\.such"),
+    ):
+        trial.run()
+
+
+def test_outside_of_with_nothing_runs():
+    with pytest.raises(MeasureError, match="inside `with`"):
+        Trial(PlainManager).run()
+
+
+def test_a_trial_may_be_entered_again():
+    trial = Trial(PlainManager, members=2)
+    for _ in range(2):
+        with trial:
+            assert trial.run(deliveries=4) > 0
+
+
+def test_a_server_ends_when_nobody_is_there_to_ask_it():
+    with Trial(PlainManager, members=2) as trial:
+        trial.connect()
+        trial._process.stdin.close()
+        assert trial._process.wait(10) == 0
+        trial._process.stdin = None
+
+
+def test_stop_ends_what_was_left_running():
+    trial = Trial(PlainManager, members=2).__enter__()
+    process = trial._process
+    measure.stop()
+    assert process.returncode is not None
+    measure.stop()
