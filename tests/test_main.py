@@ -17,6 +17,10 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "python -m chatlib": [sys.executable, "-m", "chatlib", "{app}", "--port", "0"],
     "uvicorn": [sys.executable, "-m", "uvicorn", "chatlib.{app}:app", "--port", "0"],
+    "uvicorn with ready frames": [
+        *[sys.executable, "-m", "uvicorn", "--ws", "chatlib.core.fanout:FanoutProtocol"],
+        *["chatlib.{app}:app", "--port", "0"],
+    ],
     "fastapi dev": [
         *[sys.executable, "-m", "fastapi", "dev", "chatlib/{app}.py"],
         *["--port", "0", "--no-reload"],

@@ -50,6 +50,7 @@ def test_each_shell_command_is_known_to_these_tests():
         ". .venv/bin/activate",
         'pip install -e ".[lab]" -c constraints.txt && jupyter lab notebooks',
         "pip install .",  # tests/test_project.py runs it
+        "uvicorn --ws chatlib.core.fanout:FanoutProtocol app:app",  # tests/test_main.py, likewise
         "python -m chatlib chat --port 8000",  # tests/test_main.py runs it, at a free port
         "make test",
     ]

@@ -14,10 +14,14 @@ __all__ = [
     "Report",
     "bearer",
     "chat",
+    "cursor_log",
     "echo",
+    "encode",
     "guests_wait_outside",
     "items",
     "joined",
+    "once_a_turn",
+    "patience",
     "ping",
     "say",
     "shout",
@@ -85,3 +89,23 @@ def joined(app: Any) -> Report:
 def whisper(manager_class: Any) -> Report:
     """Try the exercise of chapter 03: a `manager_class` with `whisper(message, client_id)`."""
     return report_on("whisper", exercises.WHISPER, manager_class)
+
+
+def cursor_log(log_class: Any) -> Report:
+    """Try the exercise of chapter 04: a `log_class` whose `read` tells what was lost."""
+    return report_on("cursor_log", exercises.CURSOR_LOG, log_class)
+
+
+def patience(room: Any) -> Report:
+    """Try the exercise of chapter 04: `room` cuts off who stalls, and keeps who is slow."""
+    return report_on("patience", exercises.PATIENCE, room)
+
+
+def encode(encode: Any) -> Report:
+    """Try the exercise of chapter 05: `encode(text)` makes the frame that a server sends."""
+    return report_on("encode", exercises.ENCODE, encode)
+
+
+def once_a_turn(batcher_class: Any) -> Report:
+    """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
+    return report_on("once_a_turn", exercises.ONCE_A_TURN, batcher_class)

@@ -57,6 +57,14 @@ class Client:
         if got.code != code or (reason is not None and got.reason != reason):
             raise Wrong(expected, got)
 
+    async def stays_connected(self) -> None:
+        """Expect that the server answers a ping, and has not closed this connection."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await (await self.connection.ping())
+        except (TimeoutError, websockets.ConnectionClosed) as error:
+            raise Wrong("to stay connected", str(error) or "no answer to a ping") from None
+
     async def next_message(self) -> "str | bytes | Outcome":
         """Return the next message, or how it came that there is none."""
         try:

@@ -1,0 +1,238 @@
+"""Charts of what was measured: a time line of what came, and bars to compare costs.
+
+A chart is a picture for the eye and a line of text that says what is in it. No number that was
+measured is in that line, so that it is the same at every run. matplotlib is imported when the first
+chart is drawn.
+"""
+
+import base64
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, FAINT, PAPER = "#1f2328", "#767c85", "#ffffff"  # a page of its own, in a dark notebook too
+# Told apart by the colour-blind (Okabe and Ito), and by their dashes on a grey print.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.", (0, (6, 1, 1, 1, 1, 1)), ":")
+DOTS_PER_INCH = 144
+WIDTH = 7.0  # inches
+GAP = 0.075  # the least distance between two names at the end of their lines, of the height
+
+
+class Chart:
+    """A picture, drawn when it is shown, and what it says in words.
+
+    Attributes:
+        text: what is in it, without a number that was measured. It stands where no picture can.
+        alt: the same with the numbers, for who cannot see the picture.
+    """
+
+    def __init__(
+        self, draw: "Callable[[Axes], None]", *, height: float, text: str, alt: str
+    ) -> None:
+        self.text = text
+        self.alt = alt
+        self._draw = draw
+        self._height = height
+
+    def png(self) -> bytes:
+        """Return the picture as a PNG file."""
+        # It says on stderr that it looks for fonts, if that takes a while the first time.
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(WIDTH, self._height), facecolor=PAPER, layout="constrained")
+        axes = figure.add_subplot(facecolor=PAPER)
+        axes.tick_params(colors=INK, labelsize=9, length=0)
+        axes.spines[:].set_visible(False)
+        self._draw(axes)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Description": self.alt})
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
+        data = {"text/plain": self.text, "image/png": base64.b64encode(self.png()).decode()}
+        return data, {"image/png": {"alt": self.alt, "width": int(WIDTH * 100)}}
+
+
+def timeline(
+    got: Mapping[str, Sequence[float]],
+    *,
+    marks: Mapping[str, float] | None = None,
+    total: int | None = None,
+    title: str = "",
+    what: str = "messages",
+) -> Chart:
+    """Return a chart of how many messages each client had got, over time.
+
+    Args:
+        got: for each client the moments at which its messages came, in seconds by any clock.
+        marks: what else happened, and when, by the same clock.
+        total: how many there were to get: a line across.
+        title: stands above the chart.
+        what: is counted.
+    """
+    marks = dict(marks or {})
+    moments = [moment for times in got.values() for moment in times] + list(marks.values())
+    start, end = min(moments, default=0.0), max(moments, default=0.0)
+    span = max(end - start, 1e-3)
+    highest = max([1, total or 0, *map(len, got.values())])
+
+    def draw(axes: "Axes") -> None:
+        names = spread({name: len(times) / highest for name, times in got.items()})
+        for number, (name, times) in enumerate(got.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            when = [0.0, *[moment - start for moment in sorted(times)], span]
+            counts = [0, *range(1, len(times) + 1), len(times)]
+            dash = DASHES[number % len(DASHES)]
+            axes.plot(
+                when, counts, color=colour, linestyle=dash, linewidth=2.2, drawstyle="steps-post"
+            )
+            axes.annotate(
+                name,
+                (span * 1.01, names[name] * highest),
+                (7, 0),
+                textcoords="offset points",
+                color=colour,
+                va="center",
+                fontweight="bold",
+                annotation_clip=False,
+            )
+        if total is not None:
+            axes.axhline(total, color=FAINT, linewidth=0.8, linestyle=":")
+            axes.annotate(f"all {total}", (0, total), (2, 3), textcoords="offset points",
+                          color=FAINT, fontsize=9)  # fmt: skip
+        for number, (name, moment) in enumerate(marks.items()):
+            axes.axvline(moment - start, color=FAINT, linewidth=1)
+            late = moment - start > span / 2
+            axes.annotate(
+                name,
+                (moment - start, highest * (0.55 - 0.1 * (number % 3))),
+                (-5 if late else 5, 0),
+                textcoords="offset points",
+                ha="right" if late else "left",
+                color=INK,
+                fontsize=9,
+            )
+        axes.set_xlim(0, span * 1.01)
+        axes.set_ylim(-0.04 * highest, 1.12 * highest)
+        axes.set_xlabel("seconds", color=INK)
+        axes.set_ylabel(what, color=INK)
+        axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
+        axes.set_axisbelow(True)
+        if title:
+            axes.set_title(title, color=INK, fontsize=11, loc="left")
+
+    head = f"{title}: " if title else ""
+    events = f"; marked: {', '.join(marks)}" if marks else ""
+    told = "; ".join(
+        [f"{name} got {len(times)}" for name, times in got.items()]
+        + [f"{name} after {moment - start:.2f} s" for name, moment in marks.items()]
+    )
+    return Chart(
+        draw,
+        height=3.0,
+        text=f"[chart] {head}{what} over time, of {', '.join(got)}{events}",
+        alt=f"{head}{what} over {span:.2f} seconds: {told}",
+    )
+
+
+def bars(
+    values: Mapping[str, float | Mapping[str, float]],
+    *,
+    unit: str,
+    title: str = "",
+    highlight: str | None = None,
+    line: tuple[str, float] | None = None,
+) -> Chart:
+    """Return a chart with a bar for each value, from the top down, its number beside it.
+
+    Args:
+        values: the length of each bar by its label; or several by name, for a group of bars.
+        unit: what the lengths are in.
+        title: stands above the chart.
+        highlight: the label whose bars are to be seen first.
+        line: a name and a value to compare all with, drawn from top to bottom.
+    """
+    groups = {
+        label: dict(value) if isinstance(value, Mapping) else {"": value}
+        for label, value in values.items()
+    }
+    series = list(dict.fromkeys(name for group in groups.values() for name in group))
+    rows = sum(map(len, groups.values()))
+
+    def draw(axes: "Axes") -> None:
+        place, ticks, named = 0.0, [], set()
+        for label, group in groups.items():
+            ticks.append(place + (len(group) - 1) / 2)
+            for name, value in group.items():
+                number = series.index(name)
+                strong = highlight in (None, label)
+                axes.barh(
+                    place,
+                    value,
+                    height=0.82,
+                    color=COLOURS[number % len(COLOURS)],
+                    alpha=1 if strong else 0.45,
+                    label=name if name and name not in named and strong else None,
+                )
+                named |= {name} if strong else set()
+                axes.annotate(f"{value:.3g}", (value, place), (4, 0), textcoords="offset points",
+                              va="center", fontsize=9, color=INK)  # fmt: skip
+                place += 1
+            place += 0.6
+        axes.set_yticks(ticks, list(groups))
+        for tick in axes.get_yticklabels():
+            tick.set_fontweight("bold" if tick.get_text() == highlight else "normal")
+        if line is not None:
+            axes.axvline(line[1], color=INK, linewidth=1, linestyle=":", label=line[0])
+        axes.invert_yaxis()
+        axes.margins(x=0.1)
+        axes.set_xlabel(unit, color=INK)
+        axes.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.8)
+        axes.set_axisbelow(True)
+        if len(series) > 1 or line is not None:
+            axes.legend(
+                loc="upper center",
+                bbox_to_anchor=(0.5, -1.5 / rows),
+                ncols=3,
+                frameon=False,
+                fontsize=9,
+                labelcolor=INK,
+            )
+        if title:
+            axes.set_title(title, color=INK, fontsize=11, loc="left")
+
+    head = f"{title}: " if title else ""
+    against = f", against {line[0]}" if line else ""
+    kinds = f" ({', '.join(series)})" if len(series) > 1 else ""
+    told = "; ".join(
+        f"{label} {f'{name} ' if name else ''}{value:.3g}"
+        for label, group in groups.items()
+        for name, value in group.items()
+    )
+    return Chart(
+        draw,
+        height=1.2 + 0.3 * rows,
+        text=f"[chart] {head}{unit}{kinds} of {', '.join(groups)}{against}",
+        alt=f"{head}{unit}: {told}" + (f"; {line[0]} {line[1]:.3g}" if line else ""),
+    )
+
+
+def spread(heights: Mapping[str, float]) -> dict[str, float]:
+    """Return `heights` with those moved up that are too near to one below, to write names there."""
+    placed: dict[str, float] = {}
+    floor = float("-inf")
+    order = list(heights)
+    for name in sorted(order, key=lambda name: (heights[name], -order.index(name))):
+        placed[name] = floor = max(heights[name], floor + GAP)
+    return placed

@@ -1,0 +1,197 @@
+"""What one delivery costs a server: the instrument of chapter 05.
+
+The server runs in a process of its own, since in the notebook's it would share the interpreter
+lock with its clients, who are here.
+"""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chatlib.lab.crowd import Crowd, CrowdError, allow_files
+from chatlib.lab.measured import FANOUT, program
+
+__all__ = ["FANOUT", "MeasureError", "Trial", "compare", "stop"]
+
+_running: set["Trial"] = set()
+
+
+class MeasureError(RuntimeError):
+    """A server did not deliver what it should; the message says what it wrote last."""
+
+
+class Trial:
+    """A server that broadcasts through a manager, and a crowd of its clients.
+
+    A context manager: it starts the server, and ends it. A server ends by itself after a minute.
+
+    Args:
+        manager: a class with `connect`, `disconnect` and `broadcast`. One that a notebook defines
+            is sent to the server as source, with what it uses of the notebook's.
+        ws: the protocol, as uvicorn's option `--ws` names it: its own, unless `FANOUT`.
+        members: how many clients there are.
+        compression: whether they offer compression, as browsers do.
+        watched: whether the server can say where its time goes, which makes it slower.
+
+    Raises:
+        TypeError: the source of `manager` cannot be found.
+    """
+
+    def __init__(
+        self,
+        manager: type,
+        ws: str = "auto",
+        *,
+        members: int = 100,
+        compression: bool = False,
+        watched: bool = False,
+    ) -> None:
+        self.members, self.compression = members, compression
+        self._order = {
+            "program": program(manager),
+            "manager": manager.__name__,
+            "ws": ws,
+            "watched": watched,
+        }
+        self._crowd: Crowd | None = None
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Trial":
+        self.stop()
+        allow_files()
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from chatlib.lab.measured import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        _running.add(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def connect(self) -> None:
+        """Wait for the server, and have the clients come in. Harmless if they are in."""
+        if self._crowd is None:
+            port = self._ask(json.dumps(self._order))
+            with self._explained():
+                self._crowd = Crowd(port, self.members, compression=self.compression)
+
+    def run(self, *, in_flight: int = 32, deliveries: int = 20_000) -> float:
+        """Return how many microseconds of processor time the server takes for one delivery.
+
+        Args:
+            in_flight: how many messages are on their way at a time.
+            deliveries: after about how many it ends.
+
+        Raises:
+            MeasureError: the server did not start, or not all messages came.
+        """
+        return 1e6 * self._each("cpu", in_flight, deliveries)
+
+    def writes(self, *, in_flight: int = 32, deliveries: int = 10_000) -> float:
+        """Return how often the server, which is `watched`, writes to a transport a delivery."""
+        return self._each("writes", in_flight, deliveries)
+
+    def layers(self, *, in_flight: int = 32, deliveries: int = 20_000) -> dict[str, float]:
+        """Return which part of the time the server, which is `watched`, spends in which layer."""
+        self.connect()
+        self._ask("profile")
+        self._deliver(in_flight, deliveries)
+        seconds: dict[str, float] = self._ask("layers")
+        total = sum(seconds.values())
+        return {name: part / total for name, part in seconds.items()}
+
+    def stop(self) -> None:
+        """Hang up, and end the server. Harmless if it has ended."""
+        _running.discard(self)
+        if self._crowd is not None:
+            self._crowd.close()
+            self._crowd = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+            self._errors.close()
+
+    def _each(self, what: str, in_flight: int, deliveries: int) -> float:
+        """Return by how much the server's count of `what` goes up for one delivery."""
+        self.connect()
+        before = self._ask(what)
+        delivered = self._deliver(in_flight, deliveries)
+        return float((self._ask(what) - before) / delivered)
+
+    def _deliver(self, in_flight: int, deliveries: int) -> int:
+        assert self._crowd is not None
+        messages = max(1, deliveries // self.members)
+        with self._explained():
+            self._crowd.deliver(messages, in_flight)
+        return messages * self.members
+
+    def _ask(self, line: str) -> Any:
+        if self._process is None:
+            raise MeasureError("a trial runs inside `with`: with Trial(…) as trial: …")
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        if not answer:
+            with self._explained():
+                raise CrowdError("the server has ended")
+        return json.loads(answer)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise `MeasureError`, with the last line that the server wrote, where a client fails."""
+        try:
+            yield
+        except (CrowdError, OSError) as error:
+            self._errors.seek(0)
+            last = self._errors.read().strip().rpartition("\n")[2]
+            says = f"; the server says: {last}" if last else ""
+            raise MeasureError(f"{error}{says}") from None
+
+
+def compare(
+    trials: Mapping[str, Trial],
+    *,
+    in_flight: Sequence[int] = (1, 32),
+    deliveries: int = 20_000,
+    rounds: int = 3,
+) -> dict[str, dict[int, float]]:
+    """Return what a delivery costs in each of `trials`, in microseconds: by name, by `in_flight`.
+
+    They take turns, and the median of the `rounds` counts, so that what else the machine does
+    falls on all alike.
+    """
+    costs: dict[str, dict[int, list[float]]] = {name: {} for name in trials}
+    with contextlib.ExitStack() as stack:
+        for trial in trials.values():
+            stack.enter_context(trial)
+        for number in [number for _ in range(rounds) for number in in_flight]:
+            for name, trial in trials.items():
+                cost = trial.run(in_flight=number, deliveries=deliveries)
+                costs[name].setdefault(number, []).append(cost)
+    return {
+        name: {number: statistics.median(those) for number, those in by_number.items()}
+        for name, by_number in costs.items()
+    }
+
+
+def stop() -> None:
+    """End every server that still runs: after a cell was interrupted, say."""
+    for trial in list(_running):
+        trial.stop()
