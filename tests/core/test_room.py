@@ -397,6 +397,17 @@ async def test_who_waits_to_send_to_a_member_is_told_that_it_has_gone():
         await sending
 
 
+@in_loop
+async def test_what_the_app_sends_itself_waits_while_the_line_is_full():
+    member = joined(Room())
+    member.line.fill()
+    waiting = asyncio.create_task(member.line.catch_up())
+    await turn()
+    assert not waiting.done()
+    member.line.drain()
+    await waiting
+
+
 # Eviction, by a clock that the test turns.
 
 
@@ -597,6 +608,37 @@ def test_a_member_may_be_sent_to_and_removed_from_any_thread(serve, raw):
     assert [client.text(), client.text()] == ["a", "b"]
     server.run(member.send_text("d"))
     assert client.text() == "d"
+
+
+class PlainSocket:
+    """As much of a WebSocket as a room looks at where the server offers no extension."""
+
+    def __init__(self):
+        self.scope, self.sent = {}, []
+
+    async def send(self, message):
+        if message["type"] == "websocket.send" and message["text"] == "stuck":
+            await asyncio.Event().wait()
+        self.sent.append((asyncio.get_running_loop(), message))
+
+
+@in_loop
+async def test_without_the_extension_an_evicted_member_is_asked_to_try_again_later():
+    clock, room, member = Clock(), Room(patience=10), PlainSocket()
+    room.join(member)
+    await room.publish("stuck")
+    await clock.pass_by(12)
+    assert room.stats.evicted == {"stalled": 1}
+    assert [message.get("code") for _, message in member.sent] == [1013]
+
+
+@in_loop
+async def test_without_the_extension_what_another_thread_sends_is_sent_in_the_right_loop():
+    room, member = Room(), PlainSocket()
+    room.join(member)
+    message = {"type": "websocket.send", "text": "from elsewhere"}
+    await asyncio.to_thread(lambda: asyncio.run(member.send(message)))
+    assert member.sent == [(asyncio.get_running_loop(), message)]
 
 
 def heard(text):
