@@ -287,7 +287,8 @@ def main() -> None:
     print(*cpu_table(figures, options.clients, flights), sep="\n")
     print(
         "\n*load ÷ server*: the processor time of the load over that of the server, in the median. "
-        "Below 1 the server was the busier of the two, and so was not waiting for the load.\n"
+        "Below 1 the server was the busier of the two, and so was not waiting for the load; above, "
+        "it may have waited, which costs it no processor time.\n"
     )
 
     print("| | memory of an idle connection, KB |\n|---|---|")

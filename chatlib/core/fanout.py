@@ -172,9 +172,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
                 self.frames = []
-                if self.conn.state is OPEN:  # or else the client has just closed
-                    self.conn.fail(1007, "text that is not UTF-8")
-                    self.handle_parser_exception()
+                self.conn.fail(1007, "text that is not UTF-8")
+                self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
 

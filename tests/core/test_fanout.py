@@ -324,8 +324,11 @@ def test_a_client_that_does_not_read_is_cut_off_at_a_missed_pong(serve, raw):
     server.until(lambda: not server.uvicorn.server_state.connections)
 
 
-@pytest.mark.parametrize("who", ["the app", "the client", "the client, halfway"])
+@pytest.mark.parametrize(
+    "who", ["the app", "the app, in no room", "its return", "the client", "the client, halfway"]
+)
 def test_a_closing_connection_whose_client_does_not_read_is_not_waited_for(serve, raw, who):
+    behind = asyncio.Event()
     # What the app closes by itself is closed after the rest, and that has the room's patience.
     room = Room(patience=0.2 if who == "the app" else FOR_EVER)
 
@@ -333,17 +336,24 @@ def test_a_closing_connection_whose_client_does_not_read_is_not_waited_for(serve
         room.join(websocket)
         for _ in range(500):
             await room.publish(KILOBYTE)
-        await (websocket.close() if who == "the app" else stay(websocket))
+        await behind.wait()
+        if who == "the app, in no room":
+            websocket.scope["extensions"][EXTENSION]["line"].listeners.clear()
+        if "app" in who:
+            await websocket.close()
+        elif who != "its return":
+            await stay(websocket)
 
     server = serve(app_with(close), ws=CountingProtocol, send_buffer=SMALL)
     client = raw(server, receive_buffer=SMALL)
     server.until(lambda: room.stats.behind)
+    server.loop.call_soon_threadsafe(behind.set)
     if who == "the client":
         client.send(b"\x03\xe8", CLOSE)
     elif who == "the client, halfway":
         client.socket.shutdown(1)
     server.until(lambda: not server.uvicorn.server_state.connections)
-    assert room.stats.members == 0
+    assert room.stats.members == (who == "the app, in no room")
 
 
 FALLBACK = """

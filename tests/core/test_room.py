@@ -271,8 +271,8 @@ async def test_an_empty_room_keeps_nothing():
     await room.publish("to one")
     await turn()
     room.leave(member)
-    await room.publish("to nobody")
     await turn()
+    await room.publish("to nobody")
     assert member.line.texts == ["to one"]
     assert room.log == {}
 
@@ -353,6 +353,39 @@ async def send_all(room, member, messages):
 
 
 @in_loop
+async def test_who_waited_to_send_to_a_member_that_has_caught_up_meanwhile_does_send():
+    room = Room(limit=2000)
+    member = joined(room)
+    member.line.fill()
+    await room.publish(KILOBYTE)
+    sending = asyncio.create_task(room.send("x" * 1500, member))
+    await turn()
+    assert not sending.done()
+    member.line.drain()
+    await sending
+    await turn()
+    assert [len(text) for text in member.line.texts] == [1000, 1500]
+
+
+@in_loop
+async def test_what_the_app_sends_itself_waits_for_all_that_was_sent_to_this_member_before():
+    room = Room()
+    member = joined(room)
+    member.line.fill()
+    for number in range(3):
+        await room.send(str(number) * CHUNK, member)
+    waiting = asyncio.create_task(member.line.catch_up())
+    for count in range(1, 4):
+        await turn()
+        assert not waiting.done()
+        member.line.full_after = count
+        member.line.writable.set()
+        member.line.resume()
+    await waiting
+    assert [text[0] for text in member.line.texts] == ["0", "1", "2"]
+
+
+@in_loop
 async def test_who_waits_to_send_to_a_member_is_told_that_it_has_gone():
     room = Room(limit=2000)
     member = joined(room)
@@ -362,6 +395,17 @@ async def test_who_waits_to_send_to_a_member_is_told_that_it_has_gone():
     member.line.end()
     with pytest.raises(WebSocketDisconnect):
         await sending
+
+
+@in_loop
+async def test_what_the_app_sends_itself_waits_while_the_line_is_full():
+    member = joined(Room())
+    member.line.fill()
+    waiting = asyncio.create_task(member.line.catch_up())
+    await turn()
+    assert not waiting.done()
+    member.line.drain()
+    await waiting
 
 
 # Eviction, by a clock that the test turns.
@@ -429,6 +473,21 @@ async def test_filling_up_again_while_behind_gives_no_new_time():
         slow.line.writable.set()
         slow.line.resume()
         await turn()
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_a_member_who_has_caught_up_starts_with_all_its_time_anew():
+    clock, room = Clock(), Room(patience=10)
+    member = joined(room)
+    member.line.fill()
+    await clock.pass_by(8)
+    member.line.drain()
+    await turn()
+    member.line.fill()
+    await clock.pass_by(8)
+    assert room.stats.evicted == {}
+    await clock.pass_by(4)
     assert room.stats.evicted == {"stalled": 1}
 
 
@@ -549,6 +608,37 @@ def test_a_member_may_be_sent_to_and_removed_from_any_thread(serve, raw):
     assert [client.text(), client.text()] == ["a", "b"]
     server.run(member.send_text("d"))
     assert client.text() == "d"
+
+
+class PlainSocket:
+    """As much of a WebSocket as a room looks at where the server offers no extension."""
+
+    def __init__(self):
+        self.scope, self.sent = {}, []
+
+    async def send(self, message):
+        if message["type"] == "websocket.send" and message["text"] == "stuck":
+            await asyncio.Event().wait()
+        self.sent.append((asyncio.get_running_loop(), message))
+
+
+@in_loop
+async def test_without_the_extension_an_evicted_member_is_asked_to_try_again_later():
+    clock, room, member = Clock(), Room(patience=10), PlainSocket()
+    room.join(member)
+    await room.publish("stuck")
+    await clock.pass_by(12)
+    assert room.stats.evicted == {"stalled": 1}
+    assert [message.get("code") for _, message in member.sent] == [1013]
+
+
+@in_loop
+async def test_without_the_extension_what_another_thread_sends_is_sent_in_the_right_loop():
+    room, member = Room(), PlainSocket()
+    room.join(member)
+    message = {"type": "websocket.send", "text": "from elsewhere"}
+    await asyncio.to_thread(lambda: asyncio.run(member.send(message)))
+    assert member.sent == [(asyncio.get_running_loop(), message)]
 
 
 def heard(text):

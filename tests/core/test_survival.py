@@ -296,6 +296,8 @@ def test_a_stop_tells_every_client_1012_after_all_that_was_said(serve, raw):
 
     async def say_and_stop():
         await room.publish("the last words")
+        for connection in list(server.uvicorn.server_state.connections):
+            connection.shutdown()  # as uvicorn does at a stop, and in this very turn
         server.uvicorn.exit_now()
 
     server.run(say_and_stop())
