@@ -35,7 +35,8 @@ bench: $(VENV)/.has-bench ## measure starts, stops and deliveries; print the tab
 	$(BIN)/python -m benchmarks $(ARGS)
 
 constraints: $(VENV)/.has-dev ## settle anew on exact versions, for the oldest Python
-	$(BIN)/python -m pip install --quiet uv
+	@echo "Installing into $(VENV): this takes about a minute, once."
+	@$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 
@@ -45,5 +46,6 @@ clean: ## remove the virtual environment
 $(VENV)/.has-%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer; there is $$(python3 --version 2>/dev/null || echo none)."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment; on Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" --constraint constraints.txt
+	@echo "Installing into $(VENV): this takes about a minute, once."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" --constraint constraints.txt
 	@touch $@

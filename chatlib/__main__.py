@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
-MAX_MESSAGE_BYTES = 64 * 1024
+from chatlib.core.guard import MAX_MESSAGE_BYTES
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,6 +1,8 @@
 """The house itself: what it depends on, which way its arrows run, what it never contains."""
 
 import ast
+import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -60,6 +62,32 @@ def test_environment_yml_names_the_packages_of_pyproject():
     wanted = [package for package in wanted if not package.startswith("chatlib")]
     assert pip == [*wanted, "--editable ."]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
+
+
+def test_the_chapters_import_nothing_but_what_the_extra_lab_brings():
+    wanted = {re.match(r"[a-z0-9-]+", name)[0] for name in PROJECT["dependencies"] + EXTRAS["lab"]}
+    # What these need comes with them.
+    wanted |= {"chatlib", "starlette", "httpx"}
+    owners = importlib.metadata.packages_distributions()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for module in modules_of(path) - set(sys.stdlib_module_names):
+            names = {owner.lower().replace("_", "-") for owner in owners[module]}
+            assert names & wanted, f"{path.name} imports {module}"
+
+
+def modules_of(notebook):
+    """Return the top-level modules that the code cells of `notebook` import."""
+    found = set()
+    for cell in json.loads(notebook.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
+            for node in ast.walk(compile(source, notebook.name, "exec", flags)):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(node.module.partition(".")[0])
+    return found
 
 
 def test_constraints_txt_has_a_version_for_each_package_and_nothing_else():

@@ -1,6 +1,7 @@
 """What the README says works, by running it."""
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -56,22 +57,25 @@ def test_each_shell_command_is_known_to_these_tests():
     ]
 
 
+def make(*arguments):
+    """Run make as if it had not been make that runs these tests."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 def test_make_alone_lists_the_targets():
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = make().stdout
     for target in ("lab", "test", "notebooks", "lint", "bench"):
         assert f"make {target} " in listed
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
-    ran = subprocess.run(
-        ["make", "lab", "PYTHON=", f"VENV={tmp_path / 'venv'}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = make("lab", "PYTHON=", f"VENV={tmp_path / 'venv'}")
     assert ran.returncode != 0
     assert ran.stdout.startswith("This needs Python 3.11 or newer; there is Python ")
     assert len(ran.stdout.splitlines()) == 1
@@ -86,13 +90,7 @@ def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
     ],
 )
 def test_make_passes_arguments_on(target, command):
-    ran = subprocess.run(
-        ["make", "--dry-run", target, "ARGS=--no-browser --port 8899"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    ran = make("--dry-run", target, "ARGS=--no-browser --port 8899")
     assert ran.stdout.splitlines()[-1].endswith(command)
 
 

@@ -1,10 +1,12 @@
 """The door of an app: who may open a WebSocket, and what a send to a closed one means."""
 
+import contextlib
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+MAX_MESSAGE_BYTES = 64 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -17,6 +19,8 @@ class Guard:
     to, or when it stands in `origins`. Any other is refused before `accept`, which the client sees
     as HTTP 403.
 
+    A message of more than `max_bytes` closes its connection with 1009, whatever the server lets in.
+
     Once the server has closed a connection by itself (a message too big, a missed pong), the next
     `send` raises `OSError`, as the ASGI specification asks, where uvicorn raises `RuntimeError`.
     Starlette turns an `OSError` into the `WebSocketDisconnect` that handlers wait for.
@@ -25,9 +29,15 @@ class Guard:
         app: the ASGI app behind the door.
         origins: further origins to let in, such as `{"https://example.com"}`, written as a browser
             writes them: no path and no closing slash. `"*"` lets in every origin.
+        max_bytes: how big a message may be, in UTF-8 if it is text.
     """
 
-    def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: Collection[str] = (),
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
         if isinstance(origins, str) and origins != "*":
             raise TypeError(
                 f"origins is a collection of strings, or '*'; got the string {origins!r}"
@@ -40,6 +50,7 @@ class Guard:
                 )
         self.app = app
         self.origins = origins
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -48,7 +59,8 @@ class Guard:
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
         else:
-            await self.app(scope, receive, closed_is_os_error(send))
+            send = closed_is_os_error(send)
+            await self.app(scope, self.only_small(receive, send), send)
 
     def lets_in(self, scope: Scope) -> bool:
         """Return whether the handshake that `scope` describes may go on to the app."""
@@ -59,6 +71,26 @@ class Guard:
         if len(origins) > 1 or len(hosts) > 1:
             return False  # which of them is true, nobody can say
         return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
+
+    def only_small(self, receive: Receive, send: Send) -> Receive:
+        """Wrap `receive` so that it answers a message that is too big, and gives a disconnect."""
+
+        async def guarded_receive() -> Message:
+            message = await receive()
+            if size_of(message) <= self.max_bytes:
+                return message
+            closing = {"code": 1009, "reason": f"a message may have {self.max_bytes} bytes"}
+            with contextlib.suppress(OSError):  # the client has gone meanwhile
+                await send({"type": "websocket.close", **closing})
+            return {"type": "websocket.disconnect", **closing}
+
+        return guarded_receive
+
+
+def size_of(message: Message) -> int:
+    """Return how many bytes of payload a `websocket.receive` brings; 0 for any other message."""
+    text: str = message.get("text") or ""
+    return len(message.get("bytes") or b"") or (len(text) if text.isascii() else len(text.encode()))
 
 
 def is_same(origin: str, host: str) -> bool:

@@ -7,7 +7,6 @@ member whose connection is full stays behind, and is written from its cursor on 
 """
 
 import asyncio
-import contextlib
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from chatlib.core.frames import encode
 from chatlib.core.group import CHUNK, Group, Member
 from chatlib.core.line import line_of
+from chatlib.core.waiters import Waiters, wake
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Stats:
         behind: how many of them have yet to be written something.
         delivered: how many messages were written to members, each counted for each member.
         sent_bytes: how many bytes that was.
+        waiting: how many calls of `publish` and `send` wait now until a member takes more.
         waiting_bytes: how much of the log somebody has yet to be written.
         evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little.
     """
@@ -36,6 +37,7 @@ class Stats:
     behind: int
     delivered: int
     sent_bytes: int
+    waiting: int
     waiting_bytes: int
     evicted: dict[str, int]
 
@@ -72,7 +74,7 @@ class Room:
         self.evicted: Counter[str] = Counter()
         self._members: dict[WebSocket, Member] = {}
         self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters()
         self._past = Counter(delivered=0, sent_bytes=0)
         self._lock = threading.Lock()
 
@@ -91,6 +93,7 @@ class Room:
                 behind=sum(len(group.behind) for group in groups),
                 delivered=self._past["delivered"] + sum(group.delivered for group in groups),
                 sent_bytes=self._past["sent_bytes"] + sum(group.sent_bytes for group in groups),
+                waiting=len(self._waiters),
                 waiting_bytes=self.end - self.first,
                 evicted=dict(self.evicted),
             )
@@ -141,7 +144,7 @@ class Room:
         """
         frame = self._encode(message)
         while (waiter := self._append(frame)) is not None:
-            await self._wait(waiter)
+            await self._waiters.wait(waiter)
 
     async def send(self, message: str | bytes, websocket: WebSocket) -> None:
         """Send `message` to one member, after all that has been published up to now.
@@ -175,8 +178,8 @@ class Room:
             member.feed()
             if not member.line.writable.is_set():
                 with self._lock:
-                    waiter = self._waiter()
-                await self._wait(waiter)
+                    waiter = self._waiters.add()
+                await self._waiters.wait(waiter)
             group.step_out(member)  # it may have been in step meanwhile
             if member not in group.behind:
                 raise WebSocketDisconnect(1006, "the connection has ended, or left the room")
@@ -198,7 +201,7 @@ class Room:
             if not self._groups:
                 return None  # nobody is there to hear it
             if self.end - self.first + len(frame) > self.limit:
-                return self._waiter()
+                return self._waiters.add()
             self.log[self.end] = frame
             self.end += len(frame)
             groups = list(self._groups.values())
@@ -223,7 +226,7 @@ class Room:
             low = min([group.low for group in self._groups.values()], default=self.end)
             while self.first < low:
                 self.first += len(self.log.pop(self.first))
-            waiters, self._waiters = self._waiters, []
+            waiters = self._waiters.take_all()
         for waiter in waiters:
             wake(waiter)
 
@@ -245,26 +248,3 @@ class Room:
             for member in (*group.in_step, *group.behind):
                 self._members.pop(member.websocket, None)
         self.trim()
-
-    def _waiter(self) -> asyncio.Future[None]:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        return waiter
-
-    async def _wait(self, waiter: asyncio.Future[None]) -> None:
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-
-def wake(waiter: asyncio.Future[None]) -> None:
-    """Let who waits for `waiter` go on, in whatever event loop that is."""
-
-    def set_result() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    with contextlib.suppress(RuntimeError):  # its loop is closed, so nobody waits
-        waiter.get_loop().call_soon_threadsafe(set_result)

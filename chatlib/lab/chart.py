@@ -85,21 +85,23 @@ def timeline(
     moments = [moment for times in got.values() for moment in times] + list(marks.values())
     start, end = min(moments, default=0.0), max(moments, default=0.0)
     span = max(end - start, 1e-3)
+    edge = span * 1.04
     highest = max([1, total or 0, *map(len, got.values())])
 
     def draw(axes: "Axes") -> None:
         names = spread({name: len(times) / highest for name, times in got.items()})
         for number, (name, times) in enumerate(got.items()):
             colour = COLOURS[number % len(COLOURS)]
-            when = [0.0, *[moment - start for moment in sorted(times)], span]
+            when = [0.0, *[moment - start for moment in sorted(times)], edge]
             counts = [0, *range(1, len(times) + 1), len(times)]
             dash = DASHES[number % len(DASHES)]
+            broad = max(1.8, 4.2 - 1.2 * number)  # so that one below another is seen
             axes.plot(
-                when, counts, color=colour, linestyle=dash, linewidth=2.2, drawstyle="steps-post"
+                when, counts, color=colour, linestyle=dash, linewidth=broad, drawstyle="steps-post"
             )
             axes.annotate(
                 name,
-                (span * 1.01, names[name] * highest),
+                (edge, names[name] * highest),
                 (7, 0),
                 textcoords="offset points",
                 color=colour,
@@ -123,7 +125,7 @@ def timeline(
                 color=INK,
                 fontsize=9,
             )
-        axes.set_xlim(0, span * 1.01)
+        axes.set_xlim(0, edge)
         axes.set_ylim(-0.04 * highest, 1.12 * highest)
         axes.set_xlabel("seconds", color=INK)
         axes.set_ylabel(what, color=INK)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import uvicorn
@@ -55,22 +55,29 @@ def define(name: str, space: dict[str, Any], parts: list[str], seen: set[str]) -
         return
     seen.add(name)
     value = space[name]
-    home = getattr(value, "__module__", None)
     if isinstance(value, ModuleType):
         parts.append(f"import {value.__name__} as {name}")
-    elif isinstance(home, str) and home != "__main__":
-        parts.append(f"from {home} import {value.__name__} as {name}")
-    elif isinstance(value, type | FunctionType):
-        source = source_of(value)
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Name):
-                define(node.id, space, parts, seen)
-        parts.append(source)
-    else:
+    elif not isinstance(value, type | FunctionType | BuiltinFunctionType):
         parts.append(f"{name} = {value!r}")
+    elif value.__module__ != "__main__":
+        parts.append(f"from {value.__module__} import {value.__name__} as {name}")
+    else:
+        source = source_of(value)
+        for used in names_in(source):
+            define(used, space, parts, seen)
+        parts.append(source)
 
 
-def source_of(thing: type | FunctionType) -> str:
+def names_in(source: str) -> list[str]:
+    """Return the names that `source` uses and does not assign."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    assigned = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    assigned |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return [node.id for node in names if node.id not in assigned]
+
+
+def source_of(thing: Any) -> str:
     """Return the source of a class or a function.
 
     `inspect.getsource` finds no class of a notebook: it asks the module for its file.

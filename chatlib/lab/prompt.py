@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PromptServer(uvicorn.Server):
@@ -43,3 +45,17 @@ class PromptServer(uvicorn.Server):
     def exit_now(self) -> None:
         self.should_exit = True
         self.exit.set()
+
+
+def watching_lifespan(app: ASGIApp, failed: Callable[[BaseException], None]) -> ASGIApp:
+    """Wrap `app` so that `failed` is called with what its lifespan raises: uvicorn only logs it."""
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as error:
+            if scope["type"] == "lifespan":
+                failed(error)
+            raise
+
+    return watched

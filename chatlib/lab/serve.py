@@ -7,22 +7,22 @@ import sysconfig
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from chatlib.core.fanout import FanoutProtocol
+from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.redact import redact_logs
 from chatlib.lab.log import Log, logged_by_this_thread
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
-from chatlib.lab.prompt import PromptServer
+from chatlib.lab.prompt import PromptServer, watching_lifespan
 from chatlib.lab.recording import recording_protocol
 from chatlib.lab.show import Page
 from chatlib.lab.wire import Event
 
-MAX_MESSAGE_BYTES = 64 * 1024
 START_SECONDS = 10.0  # how long an app's lifespan may take to start
 GRACE_SECONDS = 1  # how long handlers may take to end once their clients are told
 STOP_SECONDS = 5.0
@@ -73,7 +73,12 @@ class Server:
         protocol = recording_protocol(self._observe, options.pop("ws", FanoutProtocol))
         options.setdefault("ws_max_size", MAX_MESSAGE_BYTES)
         options.setdefault("timeout_graceful_shutdown", GRACE_SECONDS)
-        config = uvicorn.Config(self._watch_lifespan(app), ws=protocol, log_config=None, **options)
+        config = uvicorn.Config(
+            watching_lifespan(app, self._note_lifespan_error),
+            ws=protocol,
+            log_config=None,
+            **options,
+        )
         self._uvicorn = PromptServer(config, self._ready)
         self._thread = threading.Thread(target=self._run, name=f"chatlib {name}", daemon=True)
         self._thread.start()
@@ -203,16 +208,8 @@ class Server:
         self._abandon()
         raise ServerError(f"the app did not start: {what}") from reason
 
-    def _watch_lifespan(self, app: Any) -> ASGIApp:
-        async def watched(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-            try:
-                await app(scope, receive, send)
-            except BaseException as error:
-                if scope["type"] == "lifespan":
-                    self._lifespan_error = error
-                raise
-
-        return watched
+    def _note_lifespan_error(self, error: BaseException) -> None:
+        self._lifespan_error = error
 
     def _observe(self, event: Event) -> None:
         for observer in list(self.observers):

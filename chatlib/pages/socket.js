@@ -22,7 +22,7 @@ const MEANING = {
   1008: "the server's rules do not allow it",
   1009: "the message is too big for the server",
   1011: "the server met an error",
-  1012: "the server is restarting",
+  1012: "the server has stopped or is restarting",
   1013: "the server is busy",
 };
 // After these the same attempt would only end the same way again.

@@ -277,13 +277,15 @@ def test_a_stopped_server_is_told_and_the_page_returns_to_a_new_one(
     page.goto(server.http_url("/"))
     expect(status(page)).to_have_text("Connected.")
     server.stop()
-    expect(status(page)).to_contain_text("Connection lost: the server is restarting (code 1012)")
+    expect(status(page)).to_contain_text(
+        "Connection lost: the server has stopped or is restarting (code 1012)"
+    )
     say(page, "kept")
     expect(page.get_by_role("alert")).to_contain_text("Not sent")
     expect(box(page)).to_have_value("kept")
     serve(app, port=server.port)
     expect(status(page)).to_contain_text("Connected again")
-    expect(status(page)).to_contain_text("the server is restarting (code 1012)")
+    expect(status(page)).to_contain_text("the server has stopped or is restarting (code 1012)")
     page.get_by_role("button", name="Send").click()
     expect(lines(page).last).to_contain_text("kept")
     expect(box(page)).to_have_value("")

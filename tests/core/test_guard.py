@@ -111,6 +111,41 @@ def test_origins_that_can_never_match_are_refused_with_what_was_expected():
         Guard(app_behind(), origins="https://example.com")
 
 
+@pytest.mark.parametrize("text", ["x" * 65_536, "é" * 32_768])
+def test_a_message_of_64_kib_passes(text):
+    assert answer_to(text) == text
+
+
+@pytest.mark.parametrize("message", ["x" * 65_537, "é" * 32_769, bytes(65_537)])
+def test_a_bigger_message_is_closed_with_1009_on_any_server(message):
+    """Here the server would let through 16 MiB."""
+    assert answer_to(message) == 1009
+
+
+def answer_to(message):
+    """Return what a client that sends `message` hears, or the code with which it is closed."""
+    app = app_behind()
+
+    @app.websocket("/echo")
+    async def echo(websocket: WebSocket):
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+    async def talk(server):
+        async with asyncio.timeout(10), websockets.connect(server.ws_url("/echo")) as client:
+            await client.send(message)
+            try:
+                return await client.recv()
+            except websockets.ConnectionClosed as closed:
+                return closed.rcvd.code
+
+    with Server(app, ws_max_size=2**24) as server:
+        heard = asyncio.run(talk(server))
+        assert server.log.errors == []
+    return heard
+
+
 def send_through(guarded_app, server_send):
     """Run `guarded_app` with a server whose `send` is `server_send`."""
 

@@ -518,11 +518,11 @@ async def test_the_stats_say_what_was_done():
     await room.publish("e")
     await turn()
     delivered, sent = 2 + 2 + 1 + 1, 2 * (3 + 4) + 3 + 3
-    assert room.stats == Stats(2, 1, delivered, sent, 3, {})
+    assert room.stats == Stats(2, 1, delivered, sent, 0, 3, {})
     room.leave(first)
     second.line.end()
     await turn()
-    assert room.stats == Stats(0, 0, delivered, sent, 0, {})
+    assert room.stats == Stats(0, 0, delivered, sent, 0, 0, {})
 
 
 @pytest.mark.parametrize("message", [None, 1, {"a": 1}])

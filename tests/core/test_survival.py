@@ -20,16 +20,6 @@ SMALL = 16 * 1024  # a kernel buffer that is soon full
 FOR_EVER = 1e6
 
 
-class WatchedRoom(Room):
-    """A room that counts how often somebody who publishes had to wait."""
-
-    waits = 0
-
-    async def _wait(self, waiter):
-        self.waits += 1
-        await super()._wait(waiter)
-
-
 def errors(server):
     """Return what the server logged that is no plain information."""
     return [line for line in server.log if line.level not in {"INFO", "DEBUG"}]
@@ -89,7 +79,7 @@ def test_a_member_that_never_reads_is_evicted_at_its_deadline_and_nobody_else_is
 
 @pytest.mark.parametrize("stalled", [0, 1])
 def test_a_flood_reaches_all_50_who_read_and_slows_its_sender(serve, raw, stalled):
-    room = WatchedRoom(patience=1.0)
+    room = Room(patience=1.0)
     server = serve(app_on(ConnectionManager(room)))
     readers = [raw(server) for _ in range(50)]
     for _ in range(stalled):
@@ -100,7 +90,7 @@ def test_a_flood_reaches_all_50_who_read_and_slows_its_sender(serve, raw, stalle
     flood.start()
     total = count * len(encode(text))
     # Nobody reads a byte before the sender was made to wait.
-    server.until(lambda: room.waits)
+    server.until(lambda: room.stats.waiting)
     assert all(len(got) == total for got in read_all(readers, total))
     flood.join(30)
     server.until(lambda: room.stats.behind == 0)

@@ -35,6 +35,7 @@ from chatlib.lab import measure
 from chatlib.lab.plain import PlainManager as Base
 
 TIMES = 2
+each = connections = object()  # as IPython's _ may be: no more than a like name
 
 def times(message):
     return [message] * (TIMES - 1)
@@ -42,7 +43,8 @@ def times(message):
 class Manager(Base):
     async def broadcast(self, message):
         for each in times(message):
-            await aio.gather(*(c.send_text(each) for c in self.active_connections))
+            _, connections = 0, self.active_connections
+            await aio.gather(*(c.send_text(each) for c in connections))
 
 class Unused(Base):
     undefined = None

@@ -26,7 +26,7 @@ ENCODE, ONCE_A_TURN = Rules(), Rules()
 # --- 00 start here --------------------------------------------------------------------------------
 
 
-@PING.rule("GET /ping answers 200", hint="@app.get('/ping') above a function", essential=True)
+@PING.rule("GET /ping answers 200", hint="@pings.get('/ping') above a function", essential=True)
 async def ping_is_there(bench: Bench) -> None:
     expect((await get(bench, "/ping")).status_code, 200)
 
@@ -132,11 +132,11 @@ async def total_answers(bench: Bench) -> None:
 
 @TOTAL.rule(
     'anything else is answered with {"error": …}, and the connection stays',
-    hint="catch ValueError (what json.loads raises) and TypeError (what sum raises)",
+    hint="not all JSON is a list; json.loads raises ValueError, and sum TypeError",
 )
 async def total_says_what_is_wrong(bench: Bench) -> None:
     async with bench.client("/total") as client:
-        for text in ("six", "6", '["one"]'):
+        for text in ("six", "6", "{}", '["one"]'):
             await client.send(text)
             got = await answer(client)
             if not isinstance(got, dict) or not isinstance(got.get("error"), str):
@@ -209,7 +209,7 @@ async def bearer_opens(dependency: Any) -> None:
 
 @BEARER.rule(
     "no header at all: refused with 403",
-    hint="authorization is None then: look before you take it apart; raise WebSocketException(1008)",
+    hint="it is None then: look before you take it apart, and raise WebSocketException(1008)",
 )
 async def bearer_refuses_nothing(dependency: Any) -> None:
     with Server(app_that_depends(dependency)) as server:
