@@ -51,8 +51,7 @@ def test_imports_run_down_only(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_is_a_page_or_two(path):
     lines = len(path.read_text("utf-8").splitlines())
-    # A contract is a list of rules, and as long as it has to be.
-    assert lines <= 250 or path.parent.name == "check", f"{lines} lines"
+    assert lines <= 250, f"{lines} lines"
 
 
 def test_environment_yml_names_the_packages_of_pyproject():

@@ -1,19 +1,12 @@
 """The contract of the three apps, as rules. The reader, the library and its tests share them."""
 
-import re
-from html.parser import HTMLParser
-from typing import Any
-
-import httpx2
-
-from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
+from chatlib.core.guard import MAX_MESSAGE_BYTES
+from chatlib.lab.check.bench import Bench, Wrong, shorten
+from chatlib.lab.check.common import add_bad_input, add_no_traceback, add_origin, page_of
 from chatlib.lab.check.report import Rules
 
 ECHO, ITEMS, CHAT = Rules(), Rules(), Rules()
-LIMIT = 64 * 1024
 
-TEXT_ONLY = "ask the message what it is before you use it, and close with 1003 and a reason"
-LEAVING = "catch WebSocketDisconnect around the loop"
 MARKS = "an HTML page begins with <!DOCTYPE html>; add_page(app, …) brings a finished one"
 
 
@@ -33,7 +26,7 @@ async def echo_lets_in(bench: Bench) -> None:
 )
 async def echo_answers(bench: Bench) -> None:
     async with bench.client("/ws") as client:
-        for text in ("hello", "", "naïve ☕ <b>", "x" * LIMIT):
+        for text in ("hello", "", "naïve ☕ <b>", "x" * MAX_MESSAGE_BYTES):
             await client.send(text)
             await client.hears(f"Message text was: {text}")
 
@@ -232,74 +225,7 @@ def chat_call(text: str, client_id: int) -> tuple[str, ...]:
     return (f"You wrote: {text}", f"Client #{client_id} says: {text}")
 
 
-# --- what all or several of them have to do -------------------------------------------------------
-
-
-def add_bad_input(rules: Rules, path: str, witness: str, call: Any, left: str | None) -> None:
-    """Add the rules on bad input: its sender alone is closed, and one who watches stays.
-
-    Args:
-        rules: the contract to add to.
-        path: where the sender of bad input connects.
-        witness: where one who watches connects.
-        call: what the witness hears after it sent a text.
-        left: what the witness hears when the other has gone.
-    """
-
-    def add(says: str, code: int, message: str | bytes, text: bool | None, hint: str) -> None:
-        @rules.rule(says, hint=hint)
-        async def bad_input(bench: Bench) -> None:
-            async with bench.client(witness) as watching:
-                async with bench.client(path) as client:
-                    await client.send(message, text=text)
-                    await client.is_closed_with(code)
-                if left is not None:
-                    await watching.hears(left)
-                await watching.send("calm")
-                await watching.hears(*call("calm"))
-
-    add(
-        "a binary message: closed with 1003, nobody else notices",
-        1003,
-        b"\x00\x01",
-        None,
-        TEXT_ONLY,
-    )
-    add("text that is not UTF-8: 1007, nobody else notices", 1007, b"\xff\xfe", True, LEAVING)
-    add("more than 64 KiB: 1009, nobody else notices", 1009, "x" * (LIMIT + 1), None, LEAVING)
-
-
-def add_origin(rules: Rules, path: str) -> None:
-    """Add the rules on the origin of a browser that connects to `path`."""
-
-    @rules.rule("a page of another origin is refused with 403", hint="app.add_middleware(Guard)")
-    async def foreign_origin(bench: Bench) -> None:
-        port = bench.server.port
-        for origin in ("https://evil.example", f"http://127.0.0.1:{port + 1}", "null"):
-            await bench.is_refused(path, origin=origin)
-
-    @rules.rule(
-        "a page of the same host and port is let in",
-        hint="compare Origin with Host, not the scheme",
-    )
-    async def own_origin(bench: Bench) -> None:
-        for scheme in ("http", "https"):
-            async with bench.client(path, origin=f"{scheme}://127.0.0.1:{bench.server.port}"):
-                pass
-
-
-def add_no_traceback(rules: Rules, path: str) -> None:
-    """Add the rule that no way of leaving leaves a traceback."""
-
-    @rules.rule("none of this, and no way of leaving, left a traceback in the log", hint=LEAVING)
-    async def no_traceback(bench: Bench) -> None:
-        async with bench.client(path) as client:
-            await client.send("on my way")
-            await client.vanish()
-        async with bench.client(path):
-            pass
-        await bench.no_traceback()
-
+# --- what they have in common -------------------------------------------------------------------
 
 add_bad_input(ECHO, "/ws", "/ws", echo_call, None)
 add_bad_input(
@@ -313,45 +239,3 @@ add_origin(CHAT, "/ws/112")
 add_no_traceback(ECHO, "/ws")
 add_no_traceback(ITEMS, f"{ITEM}?token=t9")
 add_no_traceback(CHAT, "/ws/113")
-
-
-class PageParts(HTMLParser):
-    """The parts of a page that the contract speaks of."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.title = self.heading = self.text = ""
-        self.values: set[str] = set()
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.values |= {value for name, value in attrs if name == "value" and value}
-
-    def handle_endtag(self, tag: str) -> None:
-        while self.tags and self.tags.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        self.title += data if self.tags[-1:] == ["title"] else ""
-        self.heading += data if self.tags[-1:] == ["h1"] else ""
-
-
-async def page_of(bench: Bench, title: str | None = None, heading: str | None = None) -> PageParts:
-    """Return the parts of the page at `/`, with this title and heading if they are given."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        response = await client.get(bench.server.http_url("/"))
-    expect(response.status_code, 200)
-    kind = response.headers.get("content-type", "nothing")
-    if not re.match(r"text/html\b", kind):
-        raise Wrong("the content type text/html", kind)
-    if not response.text.startswith("<!DOCTYPE html>"):
-        raise Wrong("a page that begins with '<!DOCTYPE html>'", shorten(response.text[:40]))
-    page = PageParts(response.text)
-    if title is not None:
-        expect(page.title.strip(), title)
-    if heading is not None:
-        expect(page.heading.strip(), heading)
-    return page
