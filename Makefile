@@ -19,7 +19,7 @@ test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k c
 	$(BIN)/python -m pytest --nbval $(ARGS)
 
 notebooks: $(VENV)/.has-test ## run the notebooks and refresh what changed in their outputs (ARGS=01_echo)
-	$(BIN)/python notebooks/refresh.py $(ARGS)
+	$(BIN)/python tests/notebooks/refresh.py $(ARGS)
 
 lint: $(VENV)/.has-dev ## check style and types
 	$(BIN)/ruff check .

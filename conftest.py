@@ -19,7 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     given = [str(argument).partition("=")[0] for argument in config.invocation_params.args]
     if option.nbval_sanitize_with is None:
-        option.nbval_sanitize_with = str(config.rootpath / "notebooks" / "nbval_sanitize.cfg")
+        option.nbval_sanitize_with = str(
+            config.rootpath / "tests" / "notebooks" / "nbval_sanitize.cfg"
+        )
     if "--nbval-cell-timeout" not in given:
         option.nbval_cell_timeout = CELL_SECONDS
     if option.nbval_kernel_name is None:

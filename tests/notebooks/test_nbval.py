@@ -21,8 +21,8 @@ ADDRESS = (
 def project(tmp_path: Path) -> Path:
     """The project as far as pytest sees it, with one small notebook."""
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "tests").mkdir()
-    for name in ("pyproject.toml", "conftest.py", "notebooks/nbval_sanitize.cfg"):
+    (tmp_path / "tests" / "notebooks").mkdir(parents=True)
+    for name in ("pyproject.toml", "conftest.py", "tests/notebooks/nbval_sanitize.cfg"):
         shutil.copy(ROOT / name, tmp_path / name)
     cells = [
         nbformat.v4.new_code_cell(ADDRESS, id="an-address"),

@@ -1,8 +1,8 @@
 """Run the notebooks and store their outputs: the script behind `make notebooks`.
 
-    python notebooks/refresh.py                  every notebook
-    python notebooks/refresh.py 03_chat          some of them
-    python notebooks/refresh.py --check          write nothing, fail where something would change
+    python tests/notebooks/refresh.py                  every notebook
+    python tests/notebooks/refresh.py 03_chat          some of them
+    python tests/notebooks/refresh.py --check          write nothing, fail where something would change
 
 The diff shows what changed and nothing else: an output that differs by no more than a port or a
 duration stays as it is stored, and so does one that a measurement gave, as long as its cell reads
@@ -22,7 +22,8 @@ import nbformat
 from kernel import Kernel
 from nbformat import NotebookNode
 
-FOLDER = Path(__file__).parent
+HERE = Path(__file__).parent
+FOLDER = HERE.parent.parent / "notebooks"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -98,7 +99,7 @@ def text_of(output: NotebookNode) -> str:
     return "\n".join([output.get("text", ""), output.get("evalue", ""), *map(str, texts)])
 
 
-def sanitizer(rules: Path = FOLDER / "nbval_sanitize.cfg") -> Callable[[str], str]:
+def sanitizer(rules: Path = HERE / "nbval_sanitize.cfg") -> Callable[[str], str]:
     """Return a function that does to a text what nbval does to it before it compares."""
     pairs = re.findall(r"^regex: (.*)$\n^replace: (.*)$", rules.read_text("ascii"), re.MULTILINE)
 
