@@ -2,7 +2,7 @@
 
     python tests/notebooks/refresh.py                  every notebook
     python tests/notebooks/refresh.py 03_chat          some of them
-    python tests/notebooks/refresh.py --check          write nothing, fail where something would change
+    python tests/notebooks/refresh.py --check          write nothing, fail if something would change
 
 The diff shows what changed and nothing else: an output that differs by no more than a port or a
 duration stays as it is stored, and so does one that a measurement gave, as long as its cell reads
