@@ -20,31 +20,12 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from chatlib.lab.plain import PlainManager
+
 FANOUT = "chatlib.core.fanout:FanoutProtocol"
 
 
-class Plain:
-    """The manager that everybody has: one send after the other."""
-
-    def __init__(self) -> None:
-        self.active_connections: list[WebSocket] = []
-
-    async def connect(self, websocket: WebSocket) -> None:
-        await websocket.accept()
-        self.active_connections.append(websocket)
-
-    def disconnect(self, websocket: WebSocket) -> None:
-        self.active_connections.remove(websocket)
-
-    async def send_personal_message(self, message: str, websocket: WebSocket) -> None:
-        await websocket.send_text(message)
-
-    async def broadcast(self, message: str) -> None:
-        for connection in self.active_connections:
-            await connection.send_text(message)
-
-
-class Gather(Plain):
+class Gather(PlainManager):
     """The sends of one broadcast at a time, all at once."""
 
     async def broadcast(self, message: str) -> None:
@@ -52,7 +33,7 @@ class Gather(Plain):
         await asyncio.gather(*sends, return_exceptions=True)
 
 
-class Queues(Plain):
+class Queues(PlainManager):
     """A queue and a task for each connection."""
 
     def __init__(self) -> None:
@@ -182,14 +163,14 @@ def chatlib_manager() -> Any:
 
 
 SERVERS: dict[str, Callable[[], Callable[[socket.socket], Awaitable[None]]]] = {
-    "plain": lambda: run_uvicorn(app_of(Plain())),
+    "plain": lambda: run_uvicorn(app_of(PlainManager())),
     "gather": lambda: run_uvicorn(app_of(Gather())),
     "queues": lambda: run_uvicorn(app_of(Queues())),
     "broadcaster": lambda: run_uvicorn(broadcaster_app()),
     "socketio": lambda: run_uvicorn(socketio_app()),
     "websockets": lambda: serve_websockets,
     "chatlib": lambda: run_uvicorn(app_of(chatlib_manager()), FANOUT),
-    "chat on plain": lambda: run_uvicorn(chat_app(Plain())),
+    "chat on plain": lambda: run_uvicorn(chat_app(PlainManager())),
     "chat on chatlib": lambda: run_uvicorn(chat_app(chatlib_manager()), FANOUT),
 }
 
