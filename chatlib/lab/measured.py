@@ -19,7 +19,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from chatlib.lab.loopback import listen
 
 FANOUT = "chatlib.core.fanout:FanoutProtocol"
-LIFE_SECONDS = 60.0
+LIFE_SECONDS = 120.0
 BACKLOG = 2048
 KERNEL = "the kernel"
 LAYERS = {

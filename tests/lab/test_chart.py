@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from chatlib.lab.chart import GAP, bars, spread, timeline
+from chatlib.lab.chart import CAST, GAP, bars, looks, spread, timeline
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -74,6 +74,18 @@ def test_the_same_numbers_give_the_same_picture():
 )
 def test_odd_ones_are_drawn_too(chart):
     assert chart.png().startswith(PNG)
+
+
+def test_a_person_of_the_course_looks_the_same_in_every_time_line():
+    assert looks(["Ana", "Ben", "Cleo"]) == CAST
+    assert looks(["Cleo", "Ben"]) == {"Cleo": CAST["Cleo"], "Ben": CAST["Ben"]}
+
+
+def test_nobody_else_looks_like_one_of_them_or_like_another():
+    found = looks(["one", "Ben", "two", "Ana", "three"])
+    assert list(found) == ["one", "Ben", "two", "Ana", "three"]
+    assert len(set(found.values())) == 5
+    assert not {found["one"], found["two"], found["three"]} & set(CAST.values())
 
 
 def test_names_at_the_end_of_their_lines_do_not_cover_each_other():

@@ -45,8 +45,15 @@ def test_a_log_that_loses_in_silence_is_noticed(wrong, expected):
         (0.6, 100.0, "✓✓✓"),
         (0.85, 200.0, "✓✓✓"),
         (10.0, 1024.0, "✗··"),
-        (0.95, 100.0, "✗··"),  # it is noticed an eighth later
+        (0.89, 100.0, "✗··"),  # it is noticed an eighth later
+        (0.888, 100.0, "✓✓✓"),
         (0.4, 100.0, "✓✗✓"),
+        (0.5, 100.0, "✓✗✓"),  # not longer than the pause
+        (0.51, 100.0, "✓✓✓"),
+        (0.8, 312.0, "✓✓✓"),  # a little less than a gulp
+        (0.8, 313.0, "✓✗✓"),
+        (0.8, 2.5, "✓✓✗"),  # two bytes
+        (0.8, 2.6, "✓✓✓"),
         (0.8, 1024.0, "✓✗✓"),
         (0.8, 0.0, "✓✓✗"),
     ],

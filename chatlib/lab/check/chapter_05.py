@@ -11,7 +11,7 @@ ENCODE, ONCE_A_TURN = Rules(), Rules()
 
 @ENCODE.rule(
     "'Hello' becomes 81 05 and its five bytes",
-    hint="bytes((0x81, len(payload))) + payload",
+    hint="put two bytes before the payload: 0x81, and how long the payload is",
     essential=True,
 )
 async def encode_hello(encode: Any) -> None:
@@ -26,7 +26,7 @@ async def encode_short(encode: Any) -> None:
 
 @ENCODE.rule(
     "126 and 65,535 bytes: the second byte is 126, then the length in two bytes",
-    hint="struct.pack('!BBH', 0x81, 126, size) makes those four bytes",
+    hint="three numbers for struct.pack; the last of them takes two bytes",
 )
 async def encode_medium(encode: Any) -> None:
     expect_frame(encode, "x" * 126, "81 7e 00 7e")
@@ -35,7 +35,7 @@ async def encode_medium(encode: Any) -> None:
 
 @ENCODE.rule(
     "65,536 bytes: the second byte is 127, then the length in eight bytes",
-    hint="struct.pack('!BBQ', 0x81, 127, size)",
+    hint="like the case before, with 127, and a last number that takes eight bytes",
 )
 async def encode_long(encode: Any) -> None:
     expect_frame(encode, "x" * 65536, "81 7f 00 00 00 00 00 01 00 00")
@@ -43,7 +43,7 @@ async def encode_long(encode: Any) -> None:
 
 @ENCODE.rule(
     "the length counts bytes, and not characters",
-    hint="text.encode() comes first, and len() is of that",
+    hint="ask for the length of what is sent, which the text is only before it is encoded",
 )
 async def encode_counts_bytes(encode: Any) -> None:
     expect_frame(encode, "Straße", "81 07")
@@ -62,7 +62,7 @@ def expect_frame(encode: Any, text: str, header: str) -> None:
 
 @ONCE_A_TURN.rule(
     "what is published reaches each member",
-    hint="for member in self.members: member.write(…)",
+    hint="flush goes through the members, and writes to each of them",
     essential=True,
 )
 async def batch_arrives(batcher_class: Any) -> None:
@@ -74,7 +74,7 @@ async def batch_arrives(batcher_class: Any) -> None:
 
 @ONCE_A_TURN.rule(
     "nothing is written before publish has returned",
-    hint="publish only notes the frame, and asyncio.get_running_loop().call_soon(self.flush)",
+    hint="publish only notes the frame, and asks the event loop to call flush soon",
 )
 async def batch_waits(batcher_class: Any) -> None:
     members, batcher = batch(batcher_class)
@@ -83,7 +83,8 @@ async def batch_waits(batcher_class: Any) -> None:
 
 
 @ONCE_A_TURN.rule(
-    "three frames of one turn are one write, in their order", hint="b''.join(self.frames)"
+    "three frames of one turn are one write, in their order",
+    hint="flush makes one bytes of all that has been noted, and writes that",
 )
 async def batch_joins(batcher_class: Any) -> None:
     members, batcher = batch(batcher_class)
