@@ -108,7 +108,6 @@ def test_importing_chatlib_loads_no_instrument():
     assert ran.stdout == "[]\n"
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on this machine")
 def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
     """What `pip install .` brings, in an environment that has nothing of the notebooks."""
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -119,11 +118,16 @@ def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
     )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy.parent)
-    subprocess.run(
+    installed = subprocess.run(
         [*install, copy.parent, "--constraint", ROOT / "constraints.txt"],
-        check=True,
         cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if "Failed to establish a new connection" in installed.stderr:
+        pytest.skip("the packages cannot be had without a network")
+    assert installed.returncode == 0, installed.stderr
     script = (
         "import importlib.util as u, pathlib, chatlib.echo, chatlib.items, chatlib.chat; "
         "from chatlib.core.pages import FOLDER; "
