@@ -16,7 +16,7 @@ lab: $(VENV)/.has-lab ## open the course in JupyterLab (ARGS="--no-browser --por
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
 
 test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k chat")
-	$(BIN)/python -m pytest --nbval -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --nbval -n auto --dist loadscope $(ARGS)
 
 notebooks: $(VENV)/.has-test ## run the notebooks and refresh what changed in their outputs (ARGS=01_echo)
 	$(BIN)/python tests/notebooks/refresh.py $(ARGS)

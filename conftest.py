@@ -28,18 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_current_env = True  # and not whichever python3 a Jupyter elsewhere registered
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what one process has to run in a row, for `pytest -n auto --dist loadgroup`.
-
-    That is a module or a notebook, or those tests of a module that are of one chapter.
-    """
-    for item in items:
-        group = item.nodeid.partition("::")[0]
-        chapter = getattr(item, "callspec", None) and item.callspec.params.get("chapter")
-        item.add_marker(pytest.mark.xdist_group(f"{group} {chapter.stem}" if chapter else group))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With CHATLIB_REQUIRE_ALL=1, which CI sets, have a skipped test fail."""

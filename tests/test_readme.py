@@ -86,7 +86,7 @@ def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
     ("target", "command"),
     [
         ("lab", "jupyter lab notebooks/00_start_here.ipynb --no-browser --port 8899"),
-        ("test", "python -m pytest --nbval -n auto --dist loadgroup --no-browser --port 8899"),
+        ("test", "python -m pytest --nbval -n auto --dist loadscope --no-browser --port 8899"),
     ],
 )
 def test_make_passes_arguments_on(target, command):
