@@ -9,86 +9,40 @@ uvicorn's own protocol, with one warning, and rooms work as they do on any other
 """
 
 import asyncio
-import socket
-import struct
 import warnings
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
-from websockets.protocol import OPEN
+from websockets.exceptions import InvalidState
 
-from chatlib.core.line import EXTENSION, Line
+from chatlib.core.line import EXTENSION, EndedError
+from chatlib.core.reading import BoundedReading, WebSocketsSansIOProtocol
+from chatlib.core.transportline import TransportLine
 
-try:
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-except ImportError:
-    from uvicorn.protocols.websockets import auto
-
-    WebSocketsSansIOProtocol = auto.AutoWebSocketsProtocol  # type: ignore[assignment, misc]
-
-# Where Linux keeps the number of bytes that the peer has acknowledged, in `struct tcp_info`.
-BYTES_ACKED = struct.Struct("120xQ")
+LEAST_RATE = 1024  # bytes a second that a client takes whose close, or pong, is waited for
+KERNEL_BYTES = 8 * 1024 * 1024  # what a client may have yet to read of what its kernel has
 NEEDED = (
     *("close_sent", "close_timeout", "conn", "disconnected", "loop", "ping_timeout", "pong_timer"),
     *("curr_msg_data_type", "frames", "read_paused", "transport", "writable"),
     *("connection_lost", "eof_received", "handle_close", "handle_connect", "keepalive_timeout"),
+    *("data_received", "handle_cont", "handle_ping", "queue", "send_keepalive_ping"),
     *("handle_parser_exception", "pause_writing", "receive", "resume_writing", "run_asgi", "send"),
     *("send_receive_event_to_app", "shutdown"),
 )
 
 
-class TransportLine(Line):
-    """A line that writes straight to uvicorn's transport."""
-
-    __slots__ = ("transport", "write", "written")
-
-    def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
-        super().__init__(protocol.loop, protocol.writable)
-        self.transport = protocol.transport
-        self.written = 0
-        self.write = self.transport.write  # type: ignore[assignment, method-assign]
-        if self.acknowledged() is None:
-            self.write = self.count_and_write  # type: ignore[method-assign]
-
-    def count_and_write(self, frames: bytes) -> None:
-        """`write` where the system does not count what the client has taken."""
-        self.written += len(frames)
-        self.transport.write(frames)
-
-    def progress(self) -> int:
-        """Return what the client has acknowledged, or where nobody knows, what has left for it.
-
-        The two differ: the kernel takes megabytes for a client that has stalled, and on a slow
-        connection asks for more only once a third of them is gone.
-        """
-        acknowledged = self.acknowledged()
-        if acknowledged is None:
-            return self.written - self.transport.get_write_buffer_size()
-        return acknowledged
-
-    def acknowledged(self) -> int | None:
-        """Return how many bytes the client has acknowledged, or None where nobody knows."""
-        sock = self.transport.get_extra_info("socket")
-        try:
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
-            return int(BYTES_ACKED.unpack(info)[0])
-        except (AttributeError, OSError, struct.error):  # not Linux, or not TCP
-            return None
-
-    def abort(self) -> None:
-        self.end()
-        self.transport.abort()
-
-
-class FanoutProtocol(WebSocketsSansIOProtocol):
+class FanoutProtocol(BoundedReading):
     """uvicorn's own protocol, with a line for rooms, and without what harms in a crowd.
 
-    - What the app sends by itself goes out after what the rooms have for this client.
-    - A missed pong aborts a connection that does not take what is sent; and it counts only while
-      the server reads, since a handler that is busy leaves the pong unread.
-    - No closing connection is waited for beyond a second more than the 10 that uvicorn gives it.
+    - What the app sends by itself keeps its place among what the rooms have for this client; and
+      however the handler ends, the client gets all that was said to it.
+    - A missed pong counts while the server reads, which it does up to 64 KiB ahead of the handler,
+      and unless the ping stands behind what the client takes at `LEAST_RATE`. It cuts a connection
+      that takes nothing.
+    - No closing connection is waited for once its client takes less than that for 11 seconds.
+    - What one client sends, or does not read, costs little memory: see `BoundedReading`.
     - Compression keeps nothing between messages, so a browser costs no more memory than others.
     - Once the server itself has closed, `send` raises `OSError`, as ASGI asks, and not
       `RuntimeError`. Text that is not UTF-8 is closed with 1007, and logs no traceback.
@@ -99,6 +53,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         self.line: TransportLine | None = None
         self.app_closed = False
         self.abort_timer: asyncio.TimerHandle | None = None
+        self.stopping: asyncio.Task[None] | None = None
+        self.taken = self.ping_taken = 0
         for factory in self.conn.available_extensions or ():
             factory.server_no_context_takeover = True  # type: ignore[attr-defined]
             factory.client_no_context_takeover = True  # type: ignore[attr-defined]
@@ -106,7 +62,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.line = TransportLine(self)
+            self.line = TransportLine(self.loop, self.writable, self.transport)
             self.scope["extensions"][EXTENSION] = {"line": self.line}
 
     def pause_writing(self) -> None:
@@ -120,34 +76,45 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self.line.resume()
 
     async def send(self, message: Any) -> None:
-        kind = message["type"]
+        kind, line = message["type"], self.line
         if self.close_sent and not self.app_closed:
             raise ClientDisconnected
-        if self.line is not None and self.line.listeners:
-            await self.line.catch_up()
-            if kind == "websocket.send" and not self.close_sent and self.conn.state is OPEN:
-                # Not through uvicorn's send, which would wait again if others have been faster.
-                self.write_message(message)
+        if line is not None and (line.sources or not line.idle):
+            if kind == "websocket.send":
+                await self.say(line, message)
                 return
+            if kind == "websocket.close":
+                await line.drain()
+                if self.disconnected or (self.close_sent and not self.app_closed):
+                    raise ClientDisconnected
         if kind in {"websocket.close", "websocket.http.response.start"}:
             self.app_closed = True
             self.finish()
         await super().send(message)
 
-    def write_message(self, message: Any) -> None:
-        """Send a message just now, as the app gave it."""
-        if message.get("bytes") is not None:
-            self.conn.send_binary(message["bytes"])
-        else:
-            self.conn.send_text(message["text"].encode())
-        assert self.line is not None
-        self.line.write(b"".join(self.conn.data_to_send()))
+    async def say(self, line: TransportLine, message: Any) -> None:
+        """Send what the app sends by itself, in its place among what the rooms send."""
+        try:
+            if message.get("bytes") is not None:
+                self.conn.send_binary(message["bytes"])
+            else:
+                self.conn.send_text(message["text"].encode())
+            await line.say(b"".join(self.conn.data_to_send()))
+        except (EndedError, InvalidState):
+            raise ClientDisconnected from None
 
     async def receive(self) -> Any:
+        was_paused = self.read_paused
         message = await super().receive()
-        if self.pong_timer is not None and not self.read_paused:
+        if was_paused and not self.read_paused and self.pong_timer is not None:
             self.wait_for_pong()  # it may have come while nobody read
         return message
+
+    def send_keepalive_ping(self) -> None:
+        super().send_keepalive_ping()
+        if self.line is not None:
+            self.taken = self.line.progress()
+            self.ping_taken = self.taken + self.line.backlog() + KERNEL_BYTES
 
     def wait_for_pong(self) -> None:
         """Give the client all its time again to answer a ping."""
@@ -157,25 +124,22 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
 
     def keepalive_timeout(self) -> None:
-        if self.read_paused:
+        if self.read_paused or self.ping_stands_behind_much():
             self.wait_for_pong()
-        elif self.transport.get_write_buffer_size():
+        elif self.line is not None and self.transport.get_write_buffer_size():
             self.pong_timer = None
-            self.transport.abort()
+            self.line.abort()
         else:
             self.finish()
             super().keepalive_timeout()
 
-    def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not self.close_sent:
-            try:
-                b"".join(self.frames).decode()
-            except UnicodeDecodeError:
-                self.frames = []
-                self.conn.fail(1007, "text that is not UTF-8")
-                self.handle_parser_exception()
-                return
-        super().send_receive_event_to_app()
+    def ping_stands_behind_much(self) -> bool:
+        """Return whether the client takes what was sent before the ping, and has not come to it."""
+        if self.line is None or not self.line.backlog():
+            return False
+        before, self.taken = self.taken, self.line.progress()
+        rate = (self.taken - before) / (self.ping_timeout or 1.0)
+        return rate >= LEAST_RATE and self.taken < self.ping_taken
 
     def handle_close(self, event: Any) -> None:
         self.finish()
@@ -183,20 +147,51 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         self.finish()
-        super().handle_parser_exception()
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        # No WebSocket yet: the answer to the handshake, if there is one, says what is wrong.
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()
 
     def eof_received(self) -> None:
         self.finish()
         super().eof_received()
 
     def shutdown(self) -> None:
-        if self.line is not None:
-            for listener in tuple(self.line.listeners):
-                listener.feed()
+        """Close as the server stops, after all that was said to this client until now."""
+        line = self.line
+        if line is not None and not line.ended:
+            line.feed()
+            if not line.idle:
+                if self.stopping is None:
+                    self.cut_when_it_stands()
+                    self.stopping = self.loop.create_task(self.drain_and_shut_down(line))
+                return
         self.finish()
         super().shutdown()
 
+    async def drain_and_shut_down(self, line: TransportLine) -> None:
+        await line.drain()
+        if not self.disconnected:
+            self.finish()
+            super().shutdown()
+
     async def run_asgi(self) -> None:
+        app = self.app
+
+        async def to_its_end(*args: Any) -> None:
+            try:
+                await app(*args)
+            finally:
+                if self.line is not None and not self.close_sent:
+                    if not self.line.idle:
+                        self.cut_when_it_stands()
+                    await self.line.drain()
+
+        self.app = to_its_end
         await super().run_asgi()
         self.finish()
 
@@ -204,8 +199,22 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         """Have no room write any more, and cut the connection if it is not gone soon."""
         if self.line is not None:
             self.line.end()
+        self.cut_when_it_stands()
+
+    def cut_when_it_stands(self) -> None:
+        """Cut the connection once its client takes too little of what is left for it."""
         if self.abort_timer is None and not self.disconnected:
-            self.abort_timer = self.loop.call_later(self.close_timeout + 1, self.transport.abort)
+            self.look_again(float("-inf"))
+
+    def look_again(self, before: float) -> None:
+        if self.disconnected:
+            return
+        seconds = self.close_timeout + 1
+        taken = 0 if self.line is None else self.line.progress()
+        if taken - before < LEAST_RATE * seconds:
+            self.line.abort() if self.line is not None else self.transport.abort()
+        else:
+            self.abort_timer = self.loop.call_later(seconds, self.look_again, taken)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.line is not None:
@@ -222,9 +231,12 @@ def lacking() -> list[str]:
     loop: Any = object()  # nothing is done with it
     try:
         protocol = WebSocketsSansIOProtocol(config, ServerState(), {}, loop)
+        lacks = [name for name in NEEDED if not hasattr(protocol, name)]
+        if not lacks:
+            BoundedReading(config, ServerState(), {}, loop)
     except Exception as error:
         return [f"its constructor: {error}"]
-    return [name for name in NEEDED if not hasattr(protocol, name)]
+    return lacks
 
 
 if lacks := lacking():

@@ -1,222 +1,235 @@
 """Those members of a room who live in one event loop: who is where in the log, and the writing.
 
-A member is *in step* when it has been written all that the last flush wrote, and takes more. Those
-share one place in the log, and one `bytes` at each flush. Any other is *behind*, with a cursor of
-its own.
+*Progress* is kept here: a flush ends after one round, and whatever asks for more asks for another.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
-from fastapi import WebSocket
+from chatlib.core.line import CHUNK
+from chatlib.core.member import Member, State
+from chatlib.core.patience import Patience
+from chatlib.core.ring import Ring
+from chatlib.core.turn import WRITE_BYTES, turn_here
 
-from chatlib.core.line import Line
-
-if TYPE_CHECKING:
-    from chatlib.core.room import Room
-
-CHUNK = 64 * 1024  # the most that is joined for one write
-
-
-class Member:
-    """One connection's place in the log of one room.
-
-    Attributes:
-        cursor: the place in the log up to which it has been written; its group knows better while
-            it is in step.
-        own: what is for this member alone, each with the place in the log that it comes before.
-        own_bytes: the size of all that is in `own`.
-        stop: the place in the log at which it left, once it has left.
-        mark: when it was last seen to take what it should, and how much it had taken then; None
-            while it is in step.
-    """
-
-    __slots__ = ("cursor", "group", "line", "mark", "own", "own_bytes", "stop", "websocket")
-
-    def __init__(self, websocket: WebSocket, line: Line, group: "Group", cursor: int) -> None:
-        self.websocket = websocket
-        self.line = line
-        self.group = group
-        self.cursor = cursor
-        self.own: deque[tuple[int, bytes]] = deque()
-        self.own_bytes = 0
-        self.stop: int | None = None
-        self.mark: tuple[float, int] | None = None
-
-    def place(self) -> int:
-        return self.group.room.end if self.stop is None else self.stop
-
-    def has_had(self, place: int) -> bool:
-        if self in self.group.in_step:
-            return self.group.flushed >= place
-        gone = self not in self.group.behind
-        return gone or (self.cursor >= place and not (self.own and self.own[0][0] <= place))
-
-    def feed(self) -> None:
-        """Write what waits for this member, as far as its line takes it."""
-        group = self.group
-        if self in group.in_step:
-            if group.flushed == group.room.end:
-                return
-            group.step_out(self)
-        while self.line.writable.is_set() and self in group.behind:
-            frames = self.take()
-            if not frames:
-                return
-            group.delivered += len(frames)
-            data = b"".join(frames)
-            group.sent_bytes += len(data)
-            self.line.write(data)
-
-    def take(self) -> list[bytes]:
-        """Take a chunk of what waits for this member, in order, and move its cursor on."""
-        log, end, own = self.group.room.log, self.place(), self.own
-        frames: list[bytes] = []
-        size = 0
-        while size < CHUNK:
-            if own and own[0][0] <= self.cursor:
-                frame = own.popleft()[1]
-                self.own_bytes -= len(frame)
-            elif self.cursor < end:
-                frame = log[self.cursor]
-                self.cursor += len(frame)
-            else:
-                break
-            frames.append(frame)
-            size += len(frame)
-        return frames
-
-    def on_pause(self) -> None:
-        self.group.step_out(self)
-        self.group.watch(self)
-
-    def on_resume(self) -> None:
-        self.group.schedule()
-
-    def on_end(self) -> None:
-        self.group.drop(self)
+STEP_BYTES = 8 * WRITE_BYTES  # how much is written between two looks at what the turn has left
 
 
 class Group:
-    """Those members of a room whose connections live in one event loop.
+    """Those members of a room whose connections live in one event loop: a reader of its ring.
 
-    It is touched in that loop alone, but for what says otherwise.
+    It is touched in that loop alone, but for `news`, `leaving` and `asked`.
+
+    Args:
+        ring: the log that is read.
+        patience: how long the room waits for whom.
+        loop: the event loop.
+        on_leave: called in any thread for a member who has left or is gone, perhaps for both.
+        on_watch: called in the loop when there is something to look at from time to time.
+        on_closed: called in any thread when the event loop turns out to be closed.
 
     Attributes:
-        in_step: the members who have been written all up to `flushed`, and take more.
-        behind: the members with a cursor of their own.
-        leaving: the members who have just left, and may be due a last message.
-        flushed: the place in the log up to which those in step have been written.
+        in_step, apart: the members: those in step, and all others.
+        leaving: the members who have just left. Changed under the lock of the ring.
         low: a place in the log that no member is behind.
+        asked: since when its event loop has been asked for a sign of life, or None.
+        delivered, sent_bytes: what was written.
     """
 
-    def __init__(self, room: "Room", loop: asyncio.AbstractEventLoop) -> None:
-        self.room = room
+    def __init__(
+        self,
+        ring: Ring,
+        patience: Patience,
+        loop: asyncio.AbstractEventLoop,
+        on_leave: Callable[[Member], None],
+        on_watch: Callable[[], None],
+        on_closed: Callable[["Group"], None],
+    ) -> None:
+        self.ring = ring
+        self.patience = patience
         self.loop = loop
-        self.in_step: dict[Member, Callable[[bytes], None]] = {}
-        self.behind: dict[Member, None] = {}
-        self.leaving: deque[Member] = deque()
-        self.flushed = self.low = room.end
-        self.scheduled = False
-        self.clock: asyncio.TimerHandle | None = None
+        self.on_leave = on_leave
+        self.on_watch = on_watch
+        self.on_closed = on_closed
+        self.in_step: dict[Member, None] = {}
+        self.apart: dict[Member, None] = {}
+        self.leaving: list[Member] = []
+        # Between the writes of a round some in step are at `_start` still, and some at `_flushed`.
+        self._start = self._flushed = self.low = ring.end
+        self.asked: float | None = None
         self.delivered = self.sent_bytes = 0
+        self._flushing = self._news = False
+        self._chunks: dict[int, tuple[int, bytes, int]] = {}
 
-    def schedule(self) -> None:
-        """Have the members written what is new, once, in this turn of the event loop.
+    @property
+    def members(self) -> list[Member]:
+        """All of them. In any thread."""
+        return [*list(self.in_step), *list(self.apart)]
+
+    def move(self, member: Member, state: State) -> None:
+        """Bring `member` into `state`. Who is gone stays gone."""
+        if member.state is State.GONE:
+            return
+        self.in_step.pop(member, None)
+        self.apart.pop(member, None)
+        member.state = state
+        if state is State.IN_STEP:
+            member.mark = None
+            self.in_step[member] = None
+        elif state is not State.GONE:
+            self.apart[member] = None
+        else:
+            member.line.let_go(member)
+            self.on_leave(member)
+            self.news()  # the log may be shorter without it
+
+    def admit(self, member: Member) -> None:
+        """Take in a member who joins."""
+        sources = member.line.sources
+        for source in sources:
+            source.on_pause()  # who is in several rooms is in step in none
+        sources.append(member)
+        self.move(member, State.JOINING)
+        self._step_in(member)
+        if not member.line.writable.is_set():
+            self.watch(member)
+
+    def first(self, member: Member) -> None:
+        """Have `member` written before the others next time: who speaks hears of it first."""
+        if member.state is State.IN_STEP:
+            self.move(member, State.BEHIND)
+
+    def news(self) -> None:
+        """Have the members written what is new, in this turn of the event loop or the next ones.
 
         This may be called in any thread.
         """
-        if self.scheduled:
+        self._news = True
+        if self._flushing:
+            if self.loop.is_closed():
+                self.on_closed(self)
             return
-        self.scheduled = True
+        self._flushing = True
         if asyncio._get_running_loop() is self.loop:
-            self.loop.call_soon(self.flush)
+            self._begin()
             return
         try:
-            self.loop.call_soon_threadsafe(self.flush)
+            self.loop.call_soon_threadsafe(self._begin)
         except RuntimeError:  # the loop is closed, and all its connections with it
-            self.room.forget(self)
+            self.on_closed(self)
 
-    def flush(self) -> None:
-        """Write what is new to every member who can take it, without an `await` in between."""
-        room = self.room
-        self.scheduled = False
-        while self.leaving:
-            self.part(self.leaving.popleft())
-        # Taken before the writes: whom they pause, they have served.
-        late = [member for member in self.behind if member.line.writable.is_set()]
-        for member in late:  # first, so that who spoke hears of it before the others answer
-            member.feed()
-        while self.in_step and self.flushed < room.end:
-            frames, self.flushed = room.read(self.flushed)
-            data = b"".join(frames)
-            self.delivered += len(frames) * len(self.in_step)
-            self.sent_bytes += len(data) * len(self.in_step)
-            for member, write in list(self.in_step.items()):
-                try:
-                    write(data)
-                except Exception:  # the others are owed theirs, whatever befell this one
-                    member.line.abort()
-        if not self.in_step:
-            self.flushed = room.end
-        for member in late:
-            self.step_in(member)
-        self.low = min([self.flushed, *[member.cursor for member in self.behind]])
-        room.trim()
+    def _begin(self) -> None:
+        turn_here().add(self.flush())
 
-    def step_in(self, member: Member) -> None:
-        """Put a member who is behind no more among those in step, or let it go if it has left."""
-        if member.line.writable.is_set() and not member.own and member in self.behind:
-            if member.stop is not None:
-                if member.cursor >= member.stop:
-                    self.drop(member)
-            elif member.cursor == self.flushed:
-                del self.behind[member]
-                member.mark = None
-                self.in_step[member] = member.line.write
+    def flush(self) -> Iterator[int]:
+        """Write what is new, a chunk to each member who can take it.
 
-    def step_out(self, member: Member) -> None:
-        """Give a member a cursor of its own."""
-        if self.in_step.pop(member, None) is not None:
-            member.cursor = self.flushed
-            self.behind[member] = None
+        Where it yields, the turn of the event loop may end. It yields what that has cost.
+        """
+        self._news = False
+        end = self._note_leavers()
+        for member in list(self.apart):  # first, so that who spoke hears of it before the others
+            yield member.line.step() + WRITE_BYTES
+        if self.in_step and self._flushed < end:
+            count, data, self._flushed = self.chunk(self._start, end)
+            written = 0
+            for member in list(self.in_step):
+                if member.cursor == self._start and member.state is State.IN_STEP:
+                    member.cursor = self._flushed  # whom this very write pauses, it has served
+                    member.count(count, len(data))
+                    try:
+                        member.line.write(data)
+                    except Exception:  # the others are owed theirs, whatever befell this one
+                        member.line.abort()
+                    written += len(data) + WRITE_BYTES
+                    if written > STEP_BYTES:
+                        yield written
+                        written = 0
+            yield written
+        elif not self.in_step:
+            self._flushed = end
+        self._start = self._flushed
+        self._settle()
+        self._flushing = False
+        if self._news or self._more():
+            self.news()
 
-    def part(self, member: Member) -> None:
-        """Let a member who has left go as soon as it has been written what it has a right to."""
-        member.feed()
-        if member.has_had(member.place()):
-            self.drop(member)
+    def _note_leavers(self) -> int:
+        """Return where the log ends, once all who have left up to there are known."""
+        with self.ring.lock:
+            leaving, self.leaving = self.leaving, []
+            end = self.ring.end
+        for member in leaving:
+            self.move(member, State.LEAVING)
+        return end
 
-    def drop(self, member: Member) -> None:
-        """Let a member go at once."""
-        self.in_step.pop(member, None)
-        self.behind.pop(member, None)
-        if member in member.line.listeners:
-            member.line.listeners.remove(member)
-        self.room.gone(member)
+    def _settle(self) -> None:
+        """Note who has come how far, and have the ring drop what all have been written."""
+        self._chunks.clear()
+        for member in list(self.apart):
+            if member.state is State.LEAVING and member.next_stamp() is None:
+                self.move(member, State.GONE)
+            else:
+                self._step_in(member)
+        self.low = min([self._start, *[member.cursor for member in self.apart]])
+        self.ring.trim()
+        if self.ring.waiting:
+            self.patience.judge(self.apart, self.ring.wanted, self.loop.time(), 0.0)
+
+    def _step_in(self, member: Member) -> None:
+        line = member.line
+        here = member.cursor == self._flushed and member.stop is None
+        if here and line.writable.is_set() and line.only(member):
+            self.move(member, State.IN_STEP)
+
+    def _more(self) -> bool:
+        """Return whether another round would write something."""
+        return (bool(self.in_step) and self._flushed < self.ring.end) or any(
+            member.line.writable.is_set() and not member.line.idle for member in self.apart
+        )
+
+    def chunk(self, place: int, until: int) -> tuple[int, bytes, int]:
+        """Return how many frames there are from `place` on, those frames, and where they end.
+
+        It is about `CHUNK` bytes at most, and joined once for all who are at that place.
+        """
+        found = self._chunks.get(place)
+        if found is None or found[2] > until:
+            frames, end = self.ring.read(place, until, CHUNK)
+            found = (len(frames), b"".join(frames), end)
+            if frames:
+                self._chunks[place] = found
+        return found
+
+    def caught_up(self) -> int:
+        """Return how many members have been written all there is. In any thread."""
+        end = self.ring.end
+        in_step = len(self.in_step) if self._flushed == end else 0
+        return in_step + sum(
+            member.cursor == end and member.line.writable.is_set() for member in list(self.apart)
+        )
 
     def watch(self, member: Member) -> None:
-        """Look at times whether a member takes enough, until it is in step again."""
+        """Look at times whether a member takes enough, while its line takes no more."""
         if member.mark is None:
-            member.mark = (self.loop.time(), member.line.progress())
-        if self.clock is None:
-            self.clock = self.loop.call_later(self.room.patience / 8, self.check)
+            member.mark = member.seen = (self.loop.time(), member.line.progress())
+        self.on_watch()
 
-    def check(self) -> None:
-        """Cut off the members who have taken too little for too long."""
-        room, now = self.room, self.loop.time()
-        self.clock = None
-        for member in list(self.behind):
-            if member.mark is None:
-                continue
-            since, then = member.mark
-            taken = member.line.progress() - then
-            if taken >= max(1, room.min_rate * room.patience):
-                member.mark = (now, then + taken)
-            elif now - since >= room.patience:
-                room.evicted["slow" if taken > 0 else "stalled"] += 1
-                member.line.abort()
-        if any(member.mark for member in self.behind) and self.clock is None:
-            self.clock = self.loop.call_later(room.patience / 8, self.check)
+    def look(self, late: float) -> bool:
+        """Cut off who takes too little; return whether there is more to look at later.
+
+        `late` is for how many seconds the event loop was blocked: nobody could be served then.
+        """
+        now = self.loop.time()
+        self.patience.look(self.apart, now, late)
+        self.patience.judge(self.apart, self.ring.wanted, now, self.patience.interval)
+        return self.patience.remember(self.apart, now)
+
+    def answer(self) -> None:
+        """Give a sign of life."""
+        self.asked = None
+
+    def bury(self) -> None:
+        """Cut off all: the room went on without them while their event loop did not run."""
+        for member in self.members:
+            self.patience.evict(member, "blocked")

@@ -1,21 +1,43 @@
-"""A line: one connection as a room sees it, whatever server holds it."""
+"""A line: one connection as the rooms see it, whatever server holds it.
+
+*Order* is kept here, for one client: what the rooms have for it, what is for it alone, and what the
+app sends by itself all bear stamps of one counter, and are written in the order of their stamps.
+*End*, likewise: when a line ends, everybody who waits on it is told, and it lets go of all it held.
+"""
 
 import asyncio
 import contextlib
 from collections import deque
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
-from fastapi import WebSocket
-from starlette.types import Message
-
-from chatlib.core.frames import decode
+from chatlib.core.ring import Waiter, cost, new_stamp, wake
 
 EXTENSION = "chatlib.fanout"
-GIVE_UP_SECONDS = 1.0
+CHUNK = 64 * 1024  # the most that is joined for one write, but for its last frame
 
 
-class Listener(Protocol):
-    """Who writes to a line and has to know how it fares: a member of a room."""
+class EndedError(OSError):
+    """The connection takes nothing any more. ASGI has a `send` raise an OSError then."""
+
+
+class Source(Protocol):
+    """What a line is written from: its place in the log of one room."""
+
+    def next_stamp(self) -> int | None:
+        """Return the stamp of the next frame for this client, or None if there is none now."""
+
+    def take_one(self) -> bytes:
+        """Take the next frame, and move on behind it."""
+
+    def take_chunk(self) -> bytes:
+        """Take all that there is, or about `CHUNK` bytes of it, and move on behind them."""
+
+    def count(self, frames: int, size: int) -> None:
+        """Note that so many frames were written, of `size` bytes."""
+
+    def leave(self) -> None:
+        """Take nothing that is published from now on."""
 
     def on_pause(self) -> None:
         """The line takes no more for now."""
@@ -26,14 +48,22 @@ class Listener(Protocol):
     def on_end(self) -> None:
         """The line takes no more for ever."""
 
-    def feed(self) -> None:
-        """Write what waits, as far as the line takes it."""
 
-    def place(self) -> int:
-        """Return a mark that says how much there is to write now."""
+@dataclass(slots=True, eq=False)
+class Own:
+    """A frame for one client alone.
 
-    def has_had(self, place: int) -> bool:
-        """Return whether all that there was at `place` has been written."""
+    Attributes:
+        frame: the frame.
+        source: the place in a room that it counts for, if it was sent through a room.
+        written: what is done once it is written, if anybody waits for that.
+        stamp: its place in the order.
+    """
+
+    frame: bytes
+    source: Source | None = None
+    written: Waiter | None = None
+    stamp: int = 0
 
 
 class Line:
@@ -44,17 +74,25 @@ class Line:
     Attributes:
         loop: the event loop of the connection.
         writable: set while the line takes more.
-        listeners: the members that write to it, one for each room that the connection is in.
+        sources: the places that it is written from, one for each room that the connection is in.
+        own_bytes: the memory of all that is held for this client alone.
         ended: whether it will never take anything again.
+        in_flight: the size of the message that the server has in hand, where it shows no progress
+            until the message is through.
     """
 
-    __slots__ = ("ended", "listeners", "loop", "writable")
+    __slots__ = ("_own", "ended", "in_flight", "loop", "own_bytes", "sources", "writable")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writable: asyncio.Event) -> None:
         self.loop = loop
         self.writable = writable
-        self.listeners: list[Listener] = []
+        self.sources: list[Source] = []
+        self.own_bytes = self.in_flight = 0
         self.ended = False
+        self._own: deque[Own] = deque()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a connection has no copy; the scope that it is found in may be copied
 
     def write(self, frames: bytes) -> None:
         """Send `frames`, or hold them until that can be done."""
@@ -68,116 +106,132 @@ class Line:
         """Cut the connection, without a word to the client and without waiting for it."""
         raise NotImplementedError
 
+    async def spoken(self) -> None:
+        """Wait, where the server needs it, until what its own handler has said is sent."""
+
     def pause(self) -> None:
-        """Tell the listeners that the line takes no more for now."""
-        for listener in tuple(self.listeners):
-            listener.on_pause()
+        """Tell the sources that the line takes no more for now."""
+        for source in tuple(self.sources):
+            source.on_pause()
 
     def resume(self) -> None:
-        """Tell the listeners that the line takes more again."""
-        for listener in tuple(self.listeners):
-            listener.on_resume()
+        """Tell the sources that the line takes more again."""
+        for source in tuple(self.sources):
+            source.on_resume()
+        if not self.sources:
+            self.feed()  # or else the rooms do, in their turn
 
     def end(self) -> None:
-        """Tell the listeners that the line takes no more for ever. Harmless a second time."""
+        """Tell all that the line takes no more for ever. Harmless a second time."""
         self.ended = True
-        listeners, self.listeners = self.listeners, []
-        for listener in listeners:
-            listener.on_end()
+        sources, self.sources = self.sources, []
+        own, self._own = self._own, deque()
+        self.own_bytes = 0
+        for source in sources:
+            source.on_end()
+        for one in own:
+            if one.written is not None:
+                wake(one.written, EndedError("the connection has ended"))
 
-    async def catch_up(self) -> None:
-        """Wait until the rooms have written all that they held for this line at the call.
+    def let_go(self, source: Source) -> None:
+        """Be written from `source` no more."""
+        if source in self.sources:
+            self.sources.remove(source)
+        if not self.sources:
+            self.feed()
 
-        What is then written, without an `await` in between, stands in its right place. Cancelling
-        it loses nothing.
-        """
-        places = [(listener, listener.place()) for listener in self.listeners]
-        await self.writable.wait()
-        for listener, place in places:
-            listener.feed()
-            while not listener.has_had(place):
-                await self.writable.wait()
-                listener.feed()
+    @property
+    def idle(self) -> bool:
+        """Whether all is written that was said to this client."""
+        return not self._own and all(source.next_stamp() is None for source in self.sources)
 
+    def only(self, source: Source) -> bool:
+        """Return whether all that waits for this client is what `source` has for it."""
+        return not self._own and len(self.sources) == 1 and self.sources[0] is source
 
-class TaskLine(Line):
-    """A line on a server that offers no better way: a task sends one message after the other.
-
-    It puts itself before the `send` of `websocket`, so that what the app sends by itself keeps
-    its place among what the rooms send.
-    """
-
-    __slots__ = ("_frames", "_send", "_sent", "_task", "_turn")
-
-    def __init__(self, websocket: WebSocket) -> None:
-        super().__init__(asyncio.get_running_loop(), asyncio.Event())
-        self.writable.set()
-        self._frames: deque[bytes] = deque()
-        self._sent = 0
-        self._task: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
-        self._send = websocket.send
-        websocket.send = self.send  # type: ignore[method-assign]
-
-    def write(self, frames: bytes) -> None:
-        self._frames.append(frames)
-        if self.writable.is_set():
-            self.writable.clear()
-            self._task = self.loop.create_task(self._send_all())
-            self.pause()
-
-    def progress(self) -> int:
-        return self._sent
-
-    def abort(self) -> None:
-        """As far as an app can: stop sending, and ask the server to close."""
-        self.end()
-        if self._task is not None:
-            self._task.cancel()
-        self._task = self.loop.create_task(self._close())
-
-    async def send(self, message: Message) -> None:
-        """Send what the app sends by itself, in its place. In for `WebSocket.send`."""
-        if asyncio.get_running_loop() is not self.loop:
-            sending = asyncio.run_coroutine_threadsafe(self.send(message), self.loop)
-            await asyncio.wrap_future(sending)
+    def put(self, one: Own) -> None:
+        """Hold `one`, behind all that was said before, and write what the line takes at once."""
+        if self.ended:
+            if one.written is not None:
+                wake(one.written, EndedError("the connection has ended"))
             return
-        await self.catch_up()
-        if message["type"] == "websocket.close":
-            self.end()
-        async with self._turn:
-            await self._send_frames()
-            await self._send(message)
+        one.stamp = new_stamp()
+        self._own.append(one)
+        self.own_bytes += cost(one.frame)
+        self.feed()
 
-    async def _send_frames(self) -> None:
-        while self._frames:
-            for frame in decode(self._frames.popleft()):
-                await self._send(frame)
-                self._sent += len(frame.get("text") or frame.get("bytes") or "?")
+    async def say(self, frame: bytes) -> None:
+        """Write what the app sends by itself, in its place; return when it is written.
 
-    async def _send_all(self) -> None:
+        Cancelling it leaves the frame written or not, never half of it.
+
+        Raises:
+            EndedError: the line takes nothing any more.
+        """
+        one = Own(frame, written=self.loop.create_future())
+        self.put(one)
+        assert one.written is not None
         try:
-            async with self._turn:
-                await self._send_frames()
-        except Exception:
-            # Servers differ in what they raise here. Whatever it is, this client is gone, and its
-            # own handler will be told.
-            self.end()
-        self.writable.set()
-        self.resume()
+            await one.written
+        finally:
+            if one in self._own:  # cancelled
+                self._own.remove(one)
+                self.own_bytes -= cost(frame)
 
-    async def _close(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(GIVE_UP_SECONDS):
-                await self._send({"type": "websocket.close", "code": 1013, "reason": "too slow"})
+    async def drain(self) -> None:
+        """Leave all rooms; wait until all is written that was said until now, or the line ends."""
+        for source in tuple(self.sources):
+            source.leave()
+        with contextlib.suppress(EndedError):
+            await self.say(b"")
 
+    def feed(self) -> None:
+        """Write what waits, as far as the line takes it."""
+        while self.step():
+            pass
 
-def line_of(websocket: WebSocket) -> Line:
-    """Return the line of `websocket`: its server's, or else a `TaskLine` of ours."""
-    scope = websocket.scope
-    extensions: dict[str, Any] = scope.get("extensions") or {}
-    if EXTENSION not in extensions:
-        # A new dict: Granian has one for all its connections.
-        extensions = scope["extensions"] = {**extensions, EXTENSION: {"line": TaskLine(websocket)}}
-    line: Line = extensions[EXTENSION]["line"]
-    return line
+    def step(self) -> int:
+        """Write a chunk of what waits, if the line takes it. Return its size, 0 for nothing."""
+        if self.ended or not self.writable.is_set():
+            return 0
+        try:
+            frames, written = self._take()
+            data = b"".join(frames)
+            if data:
+                self.write(data)
+        except Exception:  # the others are owed theirs, whatever befell this one
+            self.abort()
+            return 0
+        for waiter in written:
+            wake(waiter)
+        return len(data)
+
+    def _take(self) -> tuple[list[bytes], list[Waiter]]:
+        """Take a chunk of what waits, in order; return it, and who waits until it is written."""
+        sources, own = self.sources, self._own
+        if len(sources) == 1 and not own:
+            return [sources[0].take_chunk()], []
+        frames: list[bytes] = []
+        written: list[Waiter] = []
+        size = 0
+        while size < CHUNK:
+            first: Source | None = None
+            stamp = own[0].stamp if own else None
+            for source in sources:
+                at = source.next_stamp()
+                if at is not None and (stamp is None or at < stamp):
+                    first, stamp = source, at
+            if first is not None:
+                frames.append(first.take_one())
+            elif own:
+                one = own.popleft()
+                frames.append(one.frame)
+                self.own_bytes -= cost(one.frame)
+                if one.source is not None:
+                    one.source.count(1, len(one.frame))
+                if one.written is not None:
+                    written.append(one.written)
+            else:
+                break
+            size += len(frames[-1])
+        return frames, written

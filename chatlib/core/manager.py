@@ -1,8 +1,23 @@
 """Who is connected, and sending to one of them or to all."""
 
-from fastapi import WebSocket
+from collections.abc import Iterable
+from typing import Annotated, Any
 
+from fastapi import Depends, WebSocket
+from starlette.websockets import WebSocketState
+
+from chatlib.core.connections import Connections
+from chatlib.core.frames import Content, plain
 from chatlib.core.room import Room
+
+NO_LIST_OF_YOUR_OWN = (
+    "active_connections shows who is in the room, and nothing can take its place: write "
+    ".append(websocket), .remove(websocket) or .clear(), and give what is yours another name"
+)
+
+
+async def no_room() -> None:
+    """Stand in for the room in `Depends(ConnectionManager)`: FastAPI cannot make one."""
 
 
 class ConnectionManager:
@@ -11,58 +26,94 @@ class ConnectionManager:
     It has the names that everybody's manager has, and stands on a `Room`: nobody waits for a slow
     client beyond the room's patience, and one that is gone costs nobody else anything.
 
+    A message is text (`str`) or bytes; or a Pydantic model, a dict, a list or a tuple, which is
+    sent as JSON in a text message.
+
     Args:
         room: the room to stand on, where `Room()` with its own bounds will not do.
 
     Attributes:
-        room: the room, with its `stats`; and its `publish` and `send` take bytes too.
+        room: the room, with its `stats`.
     """
 
-    def __init__(self, room: Room | None = None) -> None:
+    def __init__(self, room: Annotated[Room | None, Depends(no_room)] = None) -> None:
         self.room = Room() if room is None else room
 
-    @property
-    def active_connections(self) -> list[WebSocket]:
-        """The open connections, in the order in which they came: a new list each time."""
-        return self.room.members
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not hasattr(vars(cls).get("active_connections", property()), "__get__"):
+            raise AttributeError(NO_LIST_OF_YOUR_OWN)
 
-    async def connect(self, websocket: WebSocket) -> None:
-        """Accept `websocket` and add it to the connections."""
-        await websocket.accept()
+    @property
+    def active_connections(self) -> Connections:
+        """The open connections, in the order in which they came.
+
+        Use it as a list: who is appended is added, as by `add`, and who is removed is disconnected.
+        """
+        return Connections(self.room)
+
+    @active_connections.setter
+    def active_connections(self, value: Connections) -> None:
+        # `active_connections += [websocket]` has extended it, and then assigns it.
+        if not (isinstance(value, Connections) and value.room is self.room):
+            raise AttributeError(NO_LIST_OF_YOUR_OWN)
+
+    async def connect(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """Accept `websocket`, with the options of its `accept`, and add it to the connections.
+
+        One that is accepted already is added, and no more. Cancelling it adds nothing.
+        """
+        if getattr(websocket, "application_state", None) is not WebSocketState.CONNECTED:
+            options: dict[str, Any] = {"subprotocol": subprotocol, "headers": headers}
+            # No more than was given: the accept() of a fake in people's tests may take nothing.
+            await websocket.accept(**{key: options[key] for key in options if options[key]})
         self.room.join(websocket)
+
+    def add(self, websocket: WebSocket) -> None:
+        """Add `websocket`, which has been accepted, to the connections.
+
+        It raises `RuntimeError` where it has not been.
+        """
+        self.active_connections.append(websocket)
 
     def disconnect(self, websocket: WebSocket) -> None:
         """Take `websocket` off the connections. Harmless if it is not among them."""
         self.room.leave(websocket)
 
-    async def send_personal_message(self, message: str, websocket: WebSocket) -> None:
-        """Send the text `message` to one connection. It may wait, as `Room.send` says.
+    async def send_personal_message(self, message: Content, websocket: WebSocket) -> None:
+        """Send `message` to `websocket`. It may wait, as `Room.send` says.
 
         Raises:
-            TypeError: `message` is no text.
-            LookupError: `websocket` never came through `connect`, or was disconnected.
+            TypeError: `message` is nothing that can be sent.
+            ValueError: JSON or UTF-8 cannot express it.
+            RuntimeError: `websocket` has not been accepted.
             WebSocketDisconnect: the client has gone.
 
         Cancelling it leaves the message sent or unsent, never half sent.
         """
-        await self.room.send(text(message), websocket)
+        if getattr(websocket, "application_state", None) is not WebSocketState.CONNECTING:
+            try:
+                await self.room.send(message, websocket)
+            except LookupError:
+                pass  # it is no member; but it can be sent to all the same
+            else:
+                return
+        data = plain(message)
+        await (websocket.send_text(data) if isinstance(data, str) else websocket.send_bytes(data))
 
-    async def broadcast(self, message: str) -> None:
-        """Send the text `message` to every connection. It may wait, as `Room.publish` says.
+    async def broadcast(self, message: Content) -> None:
+        """Send `message` to every connection. It may wait, as `Room.publish` says.
 
         Raises:
-            TypeError: `message` is no text.
+            TypeError: `message` is nothing that can be sent.
+            ValueError: JSON or UTF-8 cannot express it.
+            WebSocketDisconnect: the client whose handler calls it has gone. It is raised once.
 
         Cancelling it leaves the message with everybody or with nobody.
         """
-        await self.room.publish(text(message))
-
-
-def text(message: str) -> str:
-    """Return `message` if it is text, and raise what its sender should read if it is not."""
-    if isinstance(message, str):
-        return message
-    came = f"{type(message).__name__}: {message!r:.80}"
-    if isinstance(message, bytes):
-        raise TypeError(f"a message is text (str); got {came}. For bytes use manager.room.publish")
-    raise TypeError(f"a message is text (str); got {came}. json.dumps() makes text of most things")
+        await self.room.publish(message)

@@ -4,19 +4,36 @@ What is published is encoded once and kept in a log, in frames that are ready to
 queue: a member is a place in the log, up to which it has been written. Once a turn of the event
 loop, what is new is joined, once, and written to each member who can take it (`Group.flush`). A
 member whose connection is full stays behind, and is written from its cursor on when it takes more.
+
+What a room promises, and the module that keeps it:
+
+- *Order* (`line`, `ring`): a member hears exactly what was published between its join and its
+  leave, once, in the room's order; what is sent to it alone, and what the app sends by itself, in
+  their places.
+- *Fairness* and *bound* (`ring`): who came first to publish goes first; the log is bounded.
+- *Progress* (`group`, `loops`, `patience`, `turn`): nobody waits for what can no longer happen, nor
+  for one member for long, and rooms leave an event loop its time for all else.
+- *End* (`line`): however a connection ends, what is held for it is written if it can be, and
+  whoever waits on it is told.
 """
 
 import asyncio
 import threading
-from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
-from chatlib.core.frames import encode
-from chatlib.core.group import CHUNK, Group, Member
-from chatlib.core.line import line_of
-from chatlib.core.waiters import Waiters, wake
+from chatlib.core.frames import Content, encode
+from chatlib.core.line import EndedError, Own
+from chatlib.core.loops import Loops
+from chatlib.core.member import Member
+from chatlib.core.patience import OnFull, Patience
+from chatlib.core.ring import Ring, Waiter, cost, wake
+from chatlib.core.speakers import forget_speaker, hear_out, note_speaker, speaks_for
+from chatlib.core.taskline import known_line, line_of
+from chatlib.core.turn import turn_here
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,8 @@ class Stats:
         sent_bytes: how many bytes that was.
         waiting: how many calls of `publish` and `send` wait now until a member takes more.
         waiting_bytes: how much of the log somebody has yet to be written.
-        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little.
+        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little,
+            `"blocked"` was in an event loop that did not run while others waited for it.
     """
 
     members: int
@@ -45,38 +63,64 @@ class Stats:
 class Room:
     """Connections that all hear what is published.
 
-    Members may live in any number of event loops and threads, and be in any number of rooms.
-    Everything may be called from any of them.
+    Members may live in any number of asyncio event loops and threads, and be in any number of
+    rooms. Everything but `join` may be called from any of them.
+
+    What a client that reads too little costs the others, on the defaults: one that keeps the log
+    full while a quarter of the members or more have had all there is can slow the room down to
+    1 MiB a second (`limit`), but no further: it, and all such members together, stand in the way
+    for half a second (`hold`), from then on for a twentieth of the time, and are cut off. Where
+    nobody waits for it, a member has ten seconds (`patience`) to take 10 KB.
 
     Args:
-        limit: how many bytes may wait. Where a member is that far behind, whoever publishes waits.
+        limit: how many bytes the log may hold, with what Python needs for each message (192 bytes).
+            Where a member is that far behind, the log is full. A message that is bigger passes
+            alone.
         patience: how many seconds a member whose connection is full may take too little.
         min_rate: how many bytes a second such a member has to take, on average over `patience`.
-
-    Attributes:
-        end: the place in the log where the next message goes: a number of bytes.
-        evicted: how many members were cut off, by reason.
+        hold: how many seconds those who take less than `limit` a second may hold up the others, in
+            all. It comes back at a twentieth. `math.inf`: for as long as they take `min_rate`.
+        on_full: what happens when the log is full. `"wait"`: whoever publishes waits, which slows
+            a flood down to what its readers take. `"evict"`: nobody waits for a client; who is a
+            whole log behind and takes no more just then is cut off, however fast it reads.
     """
 
     def __init__(
-        self, limit: int = 1024 * 1024, patience: float = 10.0, min_rate: float = 1024.0
+        self,
+        limit: int = 1024 * 1024,
+        patience: float = 10.0,
+        min_rate: float = 1024.0,
+        hold: float = 0.5,
+        on_full: OnFull = "wait",
     ) -> None:
-        if limit <= 0 or patience <= 0 or min_rate < 0:
+        if limit <= 0 or patience <= 0 or min_rate < 0 or hold < 0:
             raise ValueError(
-                "limit and patience are above 0, and min_rate is not below; "
-                f"got {limit=}, {patience=}, {min_rate=}"
+                "limit and patience are above 0, min_rate and hold are not below; "
+                f"got {limit=}, {patience=}, {min_rate=}, {hold=}"
             )
+        if on_full not in ("wait", "evict"):
+            raise ValueError(f"on_full is 'wait' or 'evict'; got {on_full!r}")
         self.limit = limit
         self.patience = patience
         self.min_rate = min_rate
-        self.log: dict[int, bytes] = {}  # each frame by its place
-        self.first = self.end = 0
-        self.evicted: Counter[str] = Counter()
+        self.hold = hold
+        self.on_full: OnFull = on_full
+        self._ring = Ring(limit)
+        self._rules = Patience(limit, patience, min_rate, hold, on_full)
+        self._loops = Loops(self._ring, self._rules, self._drop)
         self._members: dict[WebSocket, Member] = {}
-        self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
-        self._waiters = Waiters()
-        self._past = Counter(delivered=0, sent_bytes=0)
+        self._sending = 0
         self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return an empty room with the same bounds.
+
+        Raises:
+            TypeError: there are members. Connections have no copies.
+        """
+        if self._members:
+            raise TypeError("a room with members cannot be copied: its connections have no copies")
+        return type(self)(self.limit, self.patience, self.min_rate, self.hold, self.on_full)
 
     @property
     def members(self) -> list[WebSocket]:
@@ -86,165 +130,163 @@ class Room:
     @property
     def stats(self) -> Stats:
         """What the room has done up to now."""
-        with self._lock:
-            groups = list(self._groups.values())
-            return Stats(
-                members=len(self._members),
-                behind=sum(len(group.behind) for group in groups),
-                delivered=self._past["delivered"] + sum(group.delivered for group in groups),
-                sent_bytes=self._past["sent_bytes"] + sum(group.sent_bytes for group in groups),
-                waiting=len(self._waiters),
-                waiting_bytes=self.end - self.first,
-                evicted=dict(self.evicted),
-            )
+        delivered, sent_bytes = self._loops.totals()
+        members = [member for group in self._loops.groups for member in group.members]
+        return Stats(
+            members=len(self._members),
+            behind=sum(member.waiting_bytes > 0 for member in members),
+            delivered=delivered,
+            sent_bytes=sent_bytes,
+            waiting=self._ring.waiting + self._sending,
+            waiting_bytes=self._ring.end - self._ring.first,
+            evicted=dict(self._rules.evicted),
+        )
 
     def join(self, websocket: WebSocket) -> None:
         """Have `websocket`, which has been accepted, hear all that is published from now on.
 
-        Call it in the event loop of the connection. Harmless if it is a member already.
+        Call it in the event loop of the connection. Harmless if it is a member already, or if the
+        connection has ended.
+
+        Raises:
+            RuntimeError: `websocket` was not accepted before, or this is not its event loop, or
+                not one of asyncio.
         """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "join() has to be called in the asyncio event loop of the connection: "
+                "from an `async def` endpoint, on a server that runs asyncio and not trio"
+            ) from None
+        if getattr(websocket, "application_state", None) is WebSocketState.CONNECTING:
+            raise RuntimeError("join() comes after accept(): first `await websocket.accept()`")
         line = line_of(websocket)
         if websocket in self._members or line.ended:
             return
-        if line.loop is not asyncio.get_running_loop():
+        if line.loop is not loop:
             raise RuntimeError("join() has to be called in the event loop of the connection")
+        group = self._loops.group_here()
+        member = Member(websocket, line, group)
         with self._lock:
-            group = self._groups.get(line.loop)
-            if group is None:
-                group = self._groups[line.loop] = Group(self, line.loop)
-            self._members[websocket] = member = Member(websocket, line, group, self.end)
-            group.behind[member] = None
-        line.listeners.append(member)
-        group.step_in(member)
-        if not line.writable.is_set():
-            group.watch(member)
+            self._members[websocket] = member
+        group.admit(member)
+        note_speaker(websocket, line)
 
     def leave(self, websocket: WebSocket) -> None:
         """Have `websocket` hear nothing that is published from now on. Harmless if not a member.
 
         What was published before still goes to it.
         """
-        member = self._members.pop(websocket, None)
-        if member is None:
-            return
-        member.stop = self.end
-        member.group.leaving.append(member)
-        member.group.schedule()
+        member = self._members.get(websocket)
+        if member is not None:
+            member.leave()
+        forget_speaker(websocket)
 
-    async def publish(self, message: str | bytes) -> None:
+    async def publish(self, message: Content) -> None:
         """Send `message` to every member.
 
         It returns as soon as the room holds the message, which is at once unless a member is
-        `limit` bytes behind; then it waits for that member to take more, or to be cut off.
-        Cancelling it leaves the message with everybody or with nobody.
+        `limit` bytes behind; then it waits until that member takes more or is cut off, as `Room`
+        says. Who waits goes on in the order in which they came. Now and then it gives way to other
+        tasks. Cancelling it leaves the message with everybody or with nobody.
+
+        Args:
+            message: text, bytes, or what JSON can express: a Pydantic model, a dict, a list.
 
         Raises:
-            TypeError: `message` is neither text nor bytes.
-            ValueError: it is bigger than `limit`.
+            TypeError: `message` is none of these.
+            ValueError: it is text that UTF-8, or a value that JSON, cannot express.
+            WebSocketDisconnect: the client whose handler this is called in has gone, and the
+                handler has not been told. It is raised once.
         """
-        frame = self._encode(message)
-        while (waiter := self._append(frame)) is not None:
-            await self._waiters.wait(waiter)
+        frame = encode(message)
+        hear_out()
+        waiter = self._ring.append(frame)
+        if waiter is not None:
+            await self._wait(waiter)
+        await turn_here().give_way()
+        for line in speaks_for():
+            await line.spoken()
 
-    async def send(self, message: str | bytes, websocket: WebSocket) -> None:
+    async def _wait(self, waiter: Waiter) -> None:
+        """Wait until the ring has taken a frame in."""
+        self._loops.look_elsewhere()
+        self._loops.watch()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._ring.withdraw(waiter)
+            raise
+
+    async def send(self, message: Content, websocket: WebSocket) -> None:
         """Send `message` to one member, after all that has been published up to now.
 
-        It returns as soon as the room holds the message, which is at once unless `limit` bytes
-        wait for this member. Cancelling it leaves the message sent or unsent, never half sent.
+        It returns as soon as the room holds the message, and where more than `limit` bytes wait
+        for this member, as soon as it is written. Where its connection takes more, it is written at
+        once. Cancelling it does not take the message back.
+
+        Args:
+            message: as for `publish`.
 
         Raises:
             TypeError, ValueError: as for `publish`.
             LookupError: `websocket` is not a member.
             WebSocketDisconnect: it was one, and its connection has ended.
         """
-        frame = self._encode(message)
+        frame = encode(message)
         member = self._members.get(websocket)
         if member is None:
-            if line_of(websocket).ended:
+            line = known_line(websocket)
+            if line is not None and line.ended:
                 raise WebSocketDisconnect(1006, "the connection has ended")
             raise LookupError("this connection is not in the room: it never joined, or has left")
-        if asyncio.get_running_loop() is member.line.loop:
-            await self._send(frame, member)
-        elif member.line.loop.is_closed():
-            raise WebSocketDisconnect(1006, "the event loop of this connection is closed")
+        here = asyncio.get_running_loop()
+        held: Waiter = here.create_future()
+        own = Own(frame, member, held)
+        if member.line.loop is here:
+            self._hold(own, member)
         else:
-            sending = asyncio.run_coroutine_threadsafe(self._send(frame, member), member.line.loop)
-            await asyncio.wrap_future(sending)
+            try:
+                member.line.loop.call_soon_threadsafe(self._hold, own, member)
+            except RuntimeError:
+                raise WebSocketDisconnect(1006, "the event loop of this client is closed") from None
+        if not held.done():
+            await self._wait_for(held, member.line.loop)
+        try:
+            held.result()
+        except EndedError as ended:
+            raise WebSocketDisconnect(1006, str(ended)) from None
+        await turn_here().give_way()
+        if member.line in speaks_for():
+            await member.line.spoken()
 
-    async def _send(self, frame: bytes, member: Member) -> None:
-        group = member.group
-        group.step_out(member)
-        while self.end - member.cursor + member.own_bytes + len(frame) > self.limit:
-            member.feed()
-            if not member.line.writable.is_set():
-                with self._lock:
-                    waiter = self._waiters.add()
-                await self._waiters.wait(waiter)
-            group.step_out(member)  # it may have been in step meanwhile
-            if member not in group.behind:
-                raise WebSocketDisconnect(1006, "the connection has ended, or left the room")
-        member.own.append((self.end, frame))
-        member.own_bytes += len(frame)
-        group.schedule()
+    def _hold(self, own: Own, member: Member) -> None:
+        """Have the line of `member` hold `own`; say so at once if that is within the limit."""
+        waiting = member.waiting_bytes
+        full = waiting > 0 and waiting + cost(own.frame) > self.limit
+        if full and self.on_full == "evict":
+            self._rules.evict(member, "slow")
+        member.group.first(member)
+        member.line.put(own)
+        if not full and own.written is not None:
+            wake(own.written)
 
-    def _encode(self, message: str | bytes) -> bytes:
-        frame = encode(message)
-        if len(frame) > self.limit:
-            raise ValueError(
-                f"a message of {len(frame)} bytes cannot pass a room with a limit of {self.limit}"
-            )
-        return frame
+    async def _wait_for(self, held: Waiter, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until `held` is done, as long as `loop`, which has to see to that, is there."""
+        self._sending += 1
+        try:
+            still = 0.0
+            while not held.done():
+                await asyncio.wait([held], timeout=self._rules.interval)
+                still = 0.0 if loop.is_running() else still + self._rules.interval
+                if not held.done() and (loop.is_closed() or still > self.patience):
+                    raise WebSocketDisconnect(1006, "the event loop of this client has ended")
+        finally:
+            self._sending -= 1
 
-    def _append(self, frame: bytes) -> asyncio.Future[None] | None:
-        """Put `frame` in the log; or, where there is no room for it, return what to wait for."""
+    def _drop(self, member: Member) -> None:
+        """Note that `member` has left, or is gone. In any thread."""
         with self._lock:
-            if not self._groups:
-                return None  # nobody is there to hear it
-            if self.end - self.first + len(frame) > self.limit:
-                return self._waiters.add()
-            self.log[self.end] = frame
-            self.end += len(frame)
-            groups = list(self._groups.values())
-        for group in groups:
-            if not group.scheduled:
-                group.schedule()
-        return None
-
-    def read(self, place: int) -> tuple[list[bytes], int]:
-        """Return a chunk of the log from `place` on, and the place where it ends."""
-        end = min(self.end, place + CHUNK)
-        frames = []
-        while place < end:
-            frame = self.log[place]
-            frames.append(frame)
-            place += len(frame)
-        return frames, place
-
-    def trim(self) -> None:
-        """Drop from the log what every member has been written, and wake those who wait."""
-        with self._lock:
-            low = min([group.low for group in self._groups.values()], default=self.end)
-            while self.first < low:
-                self.first += len(self.log.pop(self.first))
-            waiters = self._waiters.take_all()
-        for waiter in waiters:
-            wake(waiter)
-
-    def gone(self, member: Member) -> None:
-        """Note that `member` is in its group no more."""
-        if self._members.get(member.websocket) is member:
-            del self._members[member.websocket]
-        if member.group.in_step or member.group.behind:
-            member.group.schedule()
-        else:
-            self.forget(member.group)
-
-    def forget(self, group: Group) -> None:
-        """Drop a group that is empty, or whose event loop is closed."""
-        with self._lock:
-            if self._groups.get(group.loop) is group:
-                del self._groups[group.loop]
-                self._past.update(delivered=group.delivered, sent_bytes=group.sent_bytes)
-            for member in (*group.in_step, *group.behind):
-                self._members.pop(member.websocket, None)
-        self.trim()
+            if self._members.get(member.websocket) is member:
+                del self._members[member.websocket]

@@ -299,13 +299,79 @@ def test_the_client_of_a_busy_handler_is_not_closed_for_a_pong_that_nobody_reads
     CountingProtocol.missed = 0
     server = serve(app_with(busy), ws=CountingProtocol, ws_ping_interval=0.02, ws_ping_timeout=0.02)
     client = raw(server)
-    client.socket.sendall(frame("work") + frame("more work"))
+    unread = [f"{number}{KILOBYTE}" for number in range(100)]  # more than is read ahead
+    client.socket.sendall(b"".join(map(frame, ["work", "more work", *unread])))
     server.until(lambda: CountingProtocol.missed >= 3)
     server.loop.call_soon_threadsafe(go_on.set)
     while (came := client.frame()) != (0x80 | TEXT, b"more work"):
         assert came is not None
         assert came[0] == 0x80 | PING
         client.send(came[1], PONG)
+
+
+def test_a_client_that_answers_is_not_closed_although_its_handler_is_busy(serve, raw):
+    go_on = asyncio.Event()
+
+    async def busy(websocket):
+        await websocket.receive_text()
+        await go_on.wait()
+        await websocket.send_text(await websocket.receive_text())
+
+    CountingProtocol.missed = 0
+    server = serve(app_with(busy), ws=CountingProtocol, ws_ping_interval=0.02, ws_ping_timeout=20)
+    client = raw(server)
+    client.socket.sendall(frame("work") + frame("more work"))
+    for _ in range(3):  # the next ping comes once the pong before it was seen
+        first, payload = client.frame()
+        assert first == 0x80 | PING
+        client.send(payload, PONG)
+    server.loop.call_soon_threadsafe(go_on.set)
+    while (came := client.frame()) != (0x80 | TEXT, b"more work"):
+        assert came[0] == 0x80 | PING
+    assert CountingProtocol.missed == 0
+
+
+def test_a_client_that_answers_no_ping_is_closed_although_its_handler_is_busy(serve, raw):
+    async def busy(websocket):
+        await websocket.receive_text()
+        await asyncio.Event().wait()
+
+    server = serve(app_with(busy), ws_ping_interval=0.02, ws_ping_timeout=0.05)
+    client = raw(server)
+    client.socket.sendall(frame("work") + frame("more work"))
+    assert client.closed() == 1011
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a client takes")
+def test_a_pong_that_stands_behind_much_is_missed_once_the_client_takes_too_little(serve, raw):
+    room, lines = Room(limit=4_000_000, patience=FOR_EVER), []
+
+    async def burst(websocket):
+        lines.append(websocket.scope["extensions"][EXTENSION]["line"])
+        room.join(websocket)
+        for _ in range(2000):
+            await room.publish(KILOBYTE)
+        await stay(websocket)
+
+    server = serve(app_with(burst), send_buffer=SMALL)
+    client = raw(server, receive_buffer=SMALL)
+    server.until(lambda: lines and not lines[0].writable.is_set())
+    (line,), (protocol,) = lines, server.uvicorn.server_state.connections
+
+    async def call(method):
+        method()
+
+    server.run(call(protocol.send_keepalive_ping))  # as every 20 seconds
+    for _ in range(3):
+        before = line.progress()
+        while line.progress() - before < 100_000:
+            client.socket.recv(1000)
+        server.run(call(protocol.keepalive_timeout))  # as 20 seconds later
+        assert not line.ended
+    server.until(lambda: not line.writable.is_set())
+    server.run(call(protocol.keepalive_timeout))
+    server.run(call(protocol.keepalive_timeout))
+    assert line.ended
 
 
 def test_a_client_that_does_not_read_is_cut_off_at_a_missed_pong(serve, raw):
@@ -338,7 +404,7 @@ def test_a_closing_connection_whose_client_does_not_read_is_not_waited_for(serve
             await room.publish(KILOBYTE)
         await behind.wait()
         if who == "the app, in no room":
-            websocket.scope["extensions"][EXTENSION]["line"].listeners.clear()
+            websocket.scope["extensions"][EXTENSION]["line"].sources.clear()
         if "app" in who:
             await websocket.close()
         elif who != "its return":

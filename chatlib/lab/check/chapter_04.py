@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import WebSocket
 from starlette.types import Message
+from starlette.websockets import WebSocketState
 
 from chatlib.core.line import EXTENSION, Line
 from chatlib.core.room import Room
@@ -109,7 +110,7 @@ def seconds_until_cut_off(room: Room, gulp: int) -> list[float]:
         await fill(like, quick)  # has the room look from now on
         loop.now = full_since
         await fill(like, line)
-        step = room.patience / 32
+        step = min(room.patience, room.hold) / 32
         for number in range(1, int(WATCHED / step) + 1):
             loop.now = number * step
             # A gulp at the very moment of a look comes too late for it.
@@ -122,7 +123,9 @@ def seconds_until_cut_off(room: Room, gulp: int) -> list[float]:
         return FOR_EVER
 
     async def fill(like: Room, line: FullLine) -> None:
-        like.join(WebSocket(line.scope, no_receive, no_send))
+        websocket = WebSocket(line.scope, no_receive, no_send)
+        websocket.application_state = WebSocketState.CONNECTED
+        like.join(websocket)
         await like.publish("What it does not take.")
         await asyncio.sleep(0)
 

@@ -1,0 +1,132 @@
+"""The event loops that the members of one room live in, each with a `Group` of them.
+
+*Progress*, where an event loop is at fault: one that has ended, or does not run, cannot see to its
+members itself, and whoever publishes from another one would wait for them for ever.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from weakref import WeakSet
+
+from chatlib.core.group import Group
+from chatlib.core.member import Member
+from chatlib.core.patience import Patience
+from chatlib.core.ring import Ring
+
+HELD_UP = 0.25  # the share of the members who have had all, above which the others hold them up
+
+
+class Loops:
+    """The groups of a room, by event loop, and a clock for each loop that has something to watch.
+
+    Args:
+        ring: the log of the room.
+        patience: whom the room cuts off. Its clocks look at that.
+        on_leave: called in any thread for a member who has left or is gone, perhaps for both.
+    """
+
+    def __init__(self, ring: Ring, patience: Patience, on_leave: Callable[[Member], None]) -> None:
+        self.ring = ring
+        self.patience = patience
+        patience.held_up = self.held_up
+        self.on_leave = on_leave
+        self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
+        self._past = Counter(delivered=0, sent_bytes=0)
+        self._clocks: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._lock = threading.Lock()
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups, as they are now."""
+        return list(self._groups.values())
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many messages were written, each counted for each member, and their size."""
+        with self._lock:
+            groups = self.groups
+            return (
+                self._past["delivered"] + sum(group.delivered for group in groups),
+                self._past["sent_bytes"] + sum(group.sent_bytes for group in groups),
+            )
+
+    def group_here(self) -> Group:
+        """Return the group of the event loop that runs."""
+        loop = asyncio.get_running_loop()
+        with self._lock, self.ring.lock:
+            group = self._groups.get(loop)
+            if group is None:
+                group = Group(
+                    self.ring, self.patience, loop, self._on_leave, self.watch, self.forget
+                )
+                self._groups[loop] = group
+                self.ring.readers.append(group)
+        return group
+
+    def _on_leave(self, member: Member) -> None:
+        self.on_leave(member)
+        group = self._groups.get(member.line.loop)
+        if group is not None and not group.members:
+            self.forget(group)
+
+    def forget(self, group: Group) -> None:
+        """Go on without a group that is empty, or whose event loop does not run."""
+        with self._lock, self.ring.lock:
+            if self._groups.get(group.loop) is not group:
+                return
+            del self._groups[group.loop]
+            self.ring.readers.remove(group)
+            self._past.update(delivered=group.delivered, sent_bytes=group.sent_bytes)
+        for member in group.members:
+            self.on_leave(member)
+        self.ring.trim()
+
+    def held_up(self) -> bool:
+        """Return whether so many members have had all that those who have not hold them up."""
+        groups = self.groups
+        caught_up = sum(group.caught_up() for group in groups)
+        return caught_up >= max(1, HELD_UP * sum(len(group.members) for group in groups))
+
+    def watch(self) -> None:
+        """Have the clock of the event loop that runs go."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clocks:
+            self._clocks.add(loop)
+            due = loop.time() + self.patience.interval
+            loop.call_at(due, self._tick, loop, due)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Look at the members who are behind, and again later while there are any."""
+        self._clocks.discard(loop)
+        late = loop.time() - due
+        group = self._groups.get(loop)
+        # A timer is late by a little always, and by much where the event loop was blocked.
+        more = group is not None and group.look(late if late > self.patience.interval else 0.0)
+        self.look_elsewhere()
+        if more or self.ring.waiting:
+            self.watch()
+
+    def look_elsewhere(self) -> None:
+        """Go on without the members of an event loop that has ended, or does not run."""
+        here = asyncio.get_running_loop()
+        for group in self.groups:
+            if group.loop.is_closed():
+                self.forget(group)
+            elif group.loop is not here and group.low < self.ring.wanted:
+                now = here.time()
+                if group.asked is None:
+                    group.asked = now
+                    group.loop.call_soon_threadsafe(group.answer)
+                elif self._goes_on_without(group, now, now - group.asked):
+                    self.forget(group)
+                    group.loop.call_soon_threadsafe(group.bury)
+
+    def _goes_on_without(self, group: Group, now: float, silent: float) -> bool:
+        """Return whether the room goes on without `group`, which gives no sign of life."""
+        rules = self.patience
+        if silent < rules.interval:
+            return False
+        if rules.on_full == "evict" or (self.held_up() and rules.spend(now, rules.interval)):
+            return True
+        return not group.loop.is_running() and silent >= rules.patience

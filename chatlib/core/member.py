@@ -1,0 +1,133 @@
+"""A member of a room: one connection's place in the room's log."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from fastapi import WebSocket
+
+from chatlib.core.line import Line
+from chatlib.core.ring import Ring
+
+
+class State(Enum):
+    """Where a member is on its way through a room. `Group.move` changes it, and nothing else does.
+
+        joining ──► in step ◄──► behind
+           └───────────┴────────────┴──► leaving ──► gone
+
+    - *Joining*: its place is the end of the log as it joined; the group has yet to come there.
+    - *In step*: it has been written all that the last flush wrote. It takes more, its connection is
+      in no other room, and nothing waits for it alone: all in step are written the same bytes.
+    - *Behind*: it has a place of its own, and its line writes it, which knows the order.
+    - *Leaving*: likewise, up to the place where it left.
+    - *Gone*: it has had all that it was due, or its connection has ended.
+    """
+
+    JOINING = auto()
+    IN_STEP = auto()
+    BEHIND = auto()
+    LEAVING = auto()
+    GONE = auto()
+
+
+class Company(Protocol):
+    """What a member needs of the members of its event loop, its `Group`."""
+
+    ring: Ring
+    on_leave: "Callable[[Member], None]"
+    leaving: "list[Member]"
+    delivered: int
+    sent_bytes: int
+
+    def move(self, member: "Member", state: State) -> None: ...
+
+    def chunk(self, place: int, until: int) -> tuple[int, bytes, int]: ...
+
+    def watch(self, member: "Member") -> None: ...
+
+    def news(self) -> None: ...
+
+    def first(self, member: "Member") -> None: ...
+
+
+class Member:
+    """One connection's place in the log of one room, from which its line is written.
+
+    Attributes:
+        cursor: the place in the log up to which it has been written.
+        stop: the place at which it left, once it has left.
+        since: when it joined, by the clock of its event loop.
+        mark: when it was last seen to take what it should, and how much it had taken by then; None
+            while its line takes more.
+        seen: the same for the last look at it.
+    """
+
+    __slots__ = ("cursor", "group", "line", "mark", "seen", "since", "state", "stop", "websocket")
+
+    def __init__(self, websocket: WebSocket, line: Line, group: Company) -> None:
+        self.websocket = websocket
+        self.line = line
+        self.group = group
+        self.cursor = group.ring.end
+        self.state = State.JOINING
+        self.stop: int | None = None
+        self.since = line.loop.time()
+        self.mark: tuple[float, int] | None = None
+        self.seen = (0.0, 0)
+
+    @property
+    def until(self) -> int:
+        """The place up to which it may read."""
+        return self.group.ring.end if self.stop is None else self.stop
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much memory is held for it."""
+        return self.until - self.cursor + self.line.own_bytes
+
+    def next_stamp(self) -> int | None:
+        return self.group.ring.stamp(self.cursor) if self.cursor < self.until else None
+
+    def take_one(self) -> bytes:
+        (frame,), place = self.group.ring.read(self.cursor, self.until, 1)
+        self._move_on(place, 1, len(frame))
+        return frame
+
+    def take_chunk(self) -> bytes:
+        count, data, place = self.group.chunk(self.cursor, self.until)
+        self._move_on(place, count, len(data))
+        return data
+
+    def _move_on(self, place: int, frames: int, size: int) -> None:
+        if place != self.cursor:
+            self.cursor = place
+            self.count(frames, size)
+            if self.state is State.IN_STEP:
+                self.group.move(self, State.BEHIND)
+
+    def count(self, frames: int, size: int) -> None:
+        self.group.delivered += frames
+        self.group.sent_bytes += size
+
+    def leave(self) -> None:
+        """Hear nothing that is published from now on. In any thread; harmless a second time."""
+        group = self.group
+        with group.ring.lock:  # so that no flush is between the place and who leaves at it
+            if self.stop is not None or self.state is State.GONE:
+                return
+            self.stop = group.ring.end
+            group.leaving.append(self)
+        group.on_leave(self)
+        group.news()
+
+    def on_pause(self) -> None:
+        if self.state is State.IN_STEP:
+            self.group.move(self, State.BEHIND)
+        self.group.watch(self)
+
+    def on_resume(self) -> None:
+        self.group.news()
+
+    def on_end(self) -> None:
+        self.group.move(self, State.GONE)

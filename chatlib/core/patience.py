@@ -1,0 +1,126 @@
+"""How long a room waits for a member who takes too little: *progress*, where it is one's fault."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from chatlib.core.member import Member
+
+REFILL = 0.05  # how much of a second comes back in each second
+
+OnFull = Literal["wait", "evict"]
+
+
+class Patience:
+    """Whom a room cuts off, and when.
+
+    Who costs the others nothing has `patience` seconds to take `min_rate` bytes a second, while its
+    connection is full. Who holds the others up draws on `hold`, and that belongs to the room: it is
+    spent while somebody waits to publish, the member who keeps the log full takes less than `limit`
+    bytes a second, and a quarter of the members or more have had all there is. It comes back
+    slowly. When it is used up, such a member is cut off, as soon as that is plain (an eighth of
+    `hold`); one who came after it was used up, at once.
+
+    Args:
+        limit, patience, min_rate, hold, on_full: as for `Room`, which checks them.
+
+    Attributes:
+        interval: how often the members are looked at, in seconds.
+        held_up: returns whether enough members have had all there is.
+        evicted: how many members were cut off, by reason.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        patience: float,
+        min_rate: float,
+        hold: float,
+        on_full: OnFull,
+    ) -> None:
+        self.limit = limit
+        self.patience = patience
+        self.min_rate = min_rate
+        self.hold = hold
+        self.on_full = on_full
+        self.held_up: Callable[[], bool] = lambda: True
+        self.interval = max(0.01, min(patience, hold or patience) / 8)
+        self.evicted: Counter[str] = Counter()
+        self._left = hold
+        self._counted = self._spent = float("-inf")
+        self._used_up_at = float("inf")
+
+    def look(self, members: Iterable[Member], now: float, late: float) -> None:
+        """Cut off who has taken less than `min_rate` for `patience` seconds.
+
+        While its line takes more, it is the server that has not written yet: that is no fault of
+        the member's. Nor are the last `late` seconds, in which the event loop was blocked.
+        """
+        rate = max(self.min_rate, 1 / self.patience)
+        for member in list(members):
+            if member.mark is None or member.line.writable.is_set():
+                member.mark = None
+                continue
+            since, then = member.mark
+            since += late
+            taken = member.line.progress() - then
+            if taken >= rate * self.patience:
+                member.mark = (now, then + taken)
+            elif now - since >= self.patience + member.line.in_flight / rate:
+                self.evict(member, "slow" if taken else "stalled")
+            else:
+                member.mark = (since, then)
+
+    def judge(self, members: Iterable[Member], wanted: int, now: float, seconds: float) -> None:
+        """Cut off who keeps the log full beyond the room's patience.
+
+        `wanted` is the place that all have to reach before the next message has room; `seconds`
+        have passed since the last look.
+        """
+        holding = [m for m in members if m.cursor < wanted and not m.line.writable.is_set()]
+        if not holding:
+            return
+        if self.on_full == "wait":
+            if not self.held_up():
+                return
+            crawling = [m for m in holding if seconds and self._crawls(m, now)]
+            if not self.spend(now, seconds if crawling else 0.0):
+                return
+            holding = [m for m in holding if m in crawling or m.since > self._used_up_at]
+        for member in holding:
+            nothing = member.mark is not None and member.line.progress() == member.mark[1]
+            self.evict(member, "stalled" if nothing else "slow")
+
+    def _crawls(self, member: Member, now: float) -> bool:
+        when, taken = member.seen
+        watched = now - when  # it may have filled up just now
+        rate = (member.line.progress() - taken) / watched if watched > 0 else self.limit
+        return watched >= self.interval / 2 and rate < self.limit
+
+    def remember(self, members: Iterable[Member], now: float) -> bool:
+        """Note what those who are watched have taken by now; return whether there are any."""
+        watched = [member for member in members if member.mark is not None]
+        for member in watched:
+            member.seen = (now, member.line.progress())
+        return bool(watched)
+
+    def evict(self, member: Member, reason: str) -> None:
+        """Cut off `member`."""
+        self.evicted[reason] += 1
+        member.line.abort()
+
+    def spend(self, now: float, seconds: float) -> bool:
+        """Note that the others were held up for the last `seconds`; return whether it is used up.
+
+        Two event loops that note the same time count it once.
+        """
+        self._left = min(self.hold, self._left + max(0.0, now - self._counted) * REFILL)
+        self._counted = now
+        if self._left >= self.hold:
+            self._used_up_at = float("inf")
+        if seconds:
+            self._left -= min(seconds, now - self._spent)
+            self._spent = now
+        if self._left <= 0:
+            self._used_up_at = min(self._used_up_at, now)
+        return self._left <= 0

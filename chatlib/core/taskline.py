@@ -1,0 +1,233 @@
+"""A line on a server that offers no better way than `send`, one message after the other."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fastapi import WebSocket
+from starlette.types import Message, Scope
+
+from chatlib.core.frames import encode, sized
+from chatlib.core.line import EXTENSION, EndedError, Line
+from chatlib.core.ring import Waiter, wake
+from chatlib.core.turn import turn_here
+
+HIGH_WATER = 64 * 1024  # as transports have it
+LOW_WATER = HIGH_WATER // 4
+GIVE_UP_SECONDS = 1.0
+TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slow"}
+
+
+class TaskLine(Line):
+    """One queue, and one task that sends what is in it: nobody else sends on this connection.
+
+    It puts itself before `send` and `receive` of `websocket`, so that what the app sends by itself
+    keeps its place among what the rooms send, and so that a handler whose client is cut off hears
+    of that: an app can ask a server to close, and not to cut.
+    """
+
+    __slots__ = (
+        *("_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sent", "_size", "_task"),
+        *("_waiters", "hooked"),
+    )
+
+    def __init__(self, websocket: WebSocket) -> None:
+        super().__init__(asyncio.get_running_loop(), asyncio.Event())
+        self.writable.set()
+        self._queue: deque[bytes] = deque()
+        self._size = self._sent = 0
+        self._waiters: deque[tuple[int, Waiter]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._receiver: asyncio.Task[Any] | None = None
+        self._cut = False
+        self._error: Exception | None = None
+        self._send: Callable[[Message], Awaitable[None]]
+        self._receive: Callable[[], Awaitable[Message]]
+        if issubclass(type(websocket), WebSocket):
+            # Below Starlette's own state, in which the handler is connected until it is told.
+            self._send, self._receive = websocket._send, websocket._receive
+            websocket._send, websocket._receive = self.send, self.receive
+        else:  # what a unit test has in its place
+            self._send = by_methods(websocket)
+        # FastAPI closes this when the handler ends, however it ends; Starlette has no such thing.
+        stack = scope_of(websocket).get("fastapi_inner_astack")
+        self.hooked = isinstance(stack, AsyncExitStack)
+        if isinstance(stack, AsyncExitStack):
+            stack.push_async_callback(self._at_the_end)
+
+    def write(self, frames: bytes) -> None:
+        self._queue.append(frames)
+        self._size += len(frames)
+        if self._task is None:
+            self._task = self.loop.create_task(self._send_all())
+        if self._size > HIGH_WATER and self.writable.is_set():
+            self.writable.clear()
+            self.pause()
+
+    def progress(self) -> int:
+        return self._sent
+
+    def abort(self) -> None:
+        """As far as an app can: stop sending, tell the handler, and ask the server to close."""
+        if self._cut:
+            return
+        self._cut = True
+        self.end()
+        self._queue.clear()
+        sending, self._task = self._task, self.loop.create_task(self._close())
+        if sending is not None:
+            sending.cancel()
+        if self._receiver is not None:
+            self._receiver.cancel()
+
+    def end(self) -> None:
+        super().end()
+        while self._waiters:
+            wake(self._waiters.popleft()[1], self._error or EndedError("the connection has ended"))
+
+    async def send(self, message: Message) -> None:
+        """Send what the app sends by itself, in its place. In for the `send` of the server."""
+        if asyncio.get_running_loop() is not self.loop:
+            sending = asyncio.run_coroutine_threadsafe(self.send(message), self.loop)
+            await asyncio.wrap_future(sending)
+        elif message["type"] == "websocket.send":
+            content = message.get("bytes")
+            await self.say(encode(message["text"] if content is None else content))
+            await self._all_sent()
+        elif message["type"] == "websocket.close":
+            if not self._cut:
+                await self._drained()
+                self.end()
+                await self._send(message)
+        else:
+            await self._send(message)
+
+    async def receive(self) -> Message:
+        """Receive for the app; a handler whose client is cut off gets a disconnect."""
+        if not self._cut:
+            self._receiver = asyncio.current_task()
+            try:
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    self.end()
+                return message
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._cut or task is None or task.uncancel():
+                    raise
+            finally:
+                self._receiver = None
+        return {"type": "websocket.disconnect", "code": 1013, "reason": "too slow"}
+
+    async def spoken(self) -> None:
+        """Wait until all is sent, where nobody says when the handler has ended."""
+        if not self.hooked:
+            turn_here().run()
+            with contextlib.suppress(OSError):
+                await self._all_sent()
+
+    async def _all_sent(self) -> None:
+        if self._size and not self.ended:
+            waiter: Waiter = self.loop.create_future()
+            self._waiters.append((self._sent + self._size, waiter))
+            await waiter
+        elif self._error is not None:
+            raise self._error
+
+    async def _drained(self) -> None:
+        with contextlib.suppress(OSError):
+            await self.drain()
+            await self._all_sent()
+
+    async def _at_the_end(self) -> None:
+        if not self.ended:
+            await self._drained()
+            self.end()
+
+    async def _send_all(self) -> None:
+        try:
+            while self._queue:
+                for size, message in messages_of(self._queue.popleft()):
+                    self.in_flight = size
+                    await self._send(message)
+                    self._sent += size
+                    self._size -= size
+                    while self._waiters and self._waiters[0][0] <= self._sent:
+                        wake(self._waiters.popleft()[1])
+                    if self._size <= LOW_WATER and not self.writable.is_set():
+                        self.writable.set()
+                        self.resume()
+        except Exception as error:
+            # Servers differ in what they raise here. Whatever it is, this client is gone, and its
+            # own handler will be told.
+            self._error = error if isinstance(error, OSError) else EndedError(repr(error))
+            self._queue.clear()
+            self.end()
+        finally:
+            if self._task is asyncio.current_task():
+                self._task = None
+
+    async def _close(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                await self._send(TOO_SLOW)
+
+
+_decoded: tuple[bytes, list[tuple[int, Message]]] = (b"", [])
+
+
+def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
+    """Yield each of `frames`, its size and the ASGI message that sends it.
+
+    All who are in step are written the same bytes, one after the other: they are decoded once.
+    """
+    global _decoded
+    known, messages = _decoded
+    if known is not frames:
+        messages = list(sized(frames))
+        _decoded = (frames, messages)
+    for size, message in messages:
+        yield size, dict(message)
+
+
+def by_methods(stand_in: Any) -> Callable[[Message], Awaitable[None]]:
+    """Return a `send` that calls `send_text` and `send_bytes`, as the plain manager does."""
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.close":
+            await stand_in.close(message["code"], message["reason"])
+        elif message.get("text") is not None:
+            await stand_in.send_text(message["text"])
+        else:
+            await stand_in.send_bytes(message["bytes"])
+
+    return send
+
+
+def scope_of(websocket: WebSocket) -> Scope:
+    """Return the scope of `websocket`. What stands in for one in a unit test may have none."""
+    scope = getattr(websocket, "scope", None)
+    if not isinstance(scope, dict):
+        scope = websocket.scope = {}
+    return scope
+
+
+def known_line(websocket: WebSocket) -> Line | None:
+    """Return the line of `websocket`, if it has one."""
+    extensions: dict[str, Any] = scope_of(websocket).get("extensions") or {}
+    line: Line | None = extensions.get(EXTENSION, {}).get("line")
+    return line
+
+
+def line_of(websocket: WebSocket) -> Line:
+    """Return the line of `websocket`: its server's, or else a `TaskLine` of ours."""
+    line = known_line(websocket)
+    if line is None:
+        line = TaskLine(websocket)
+        scope = scope_of(websocket)
+        # A new dict: Granian has one for all its connections.
+        scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: {"line": line}}
+    return line

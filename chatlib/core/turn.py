@@ -1,0 +1,82 @@
+"""How much the rooms do in one turn of an event loop, so that all else has its turn as well."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+# What is written in one turn: 512 short writes or 8 MiB, which takes some 3 ms.
+TURN_BYTES = 8 * 1024 * 1024
+WRITE_BYTES = 16 * 1024  # a system call costs about as much as it does to copy this much
+TURN_SECONDS = 0.005  # how long those who publish may go on without giving way
+
+
+class Turn:
+    """The writing of all rooms in one event loop: a part of it in each turn of the loop.
+
+    A job is an iterator that writes, and yields what that has cost: the bytes, and `WRITE_BYTES`
+    for each write.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: deque[Iterator[int]] = deque()
+        self._scheduled = False
+        self._began = 0.0
+
+    def add(self, job: Iterator[int]) -> None:
+        """Have `job` done, beginning in this turn or the next. Call it in the loop."""
+        self._jobs.append(job)
+        self._schedule()
+
+    async def give_way(self) -> None:
+        """Let the loop turn, if those who publish have kept it from that for long enough.
+
+        `await` alone does not: a coroutine that never has to wait never gives way. What was
+        published up to now is written first, so that it is on its way meanwhile.
+        """
+        self._schedule()
+        if time.monotonic() - self._began > TURN_SECONDS:
+            self.run()
+            await asyncio.sleep(0)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._began = time.monotonic()
+            asyncio.get_running_loop().call_soon(self.run)
+
+    def run(self) -> None:
+        """Write what is due now, up to the bound of a turn."""
+        self._scheduled = False
+        left = TURN_BYTES
+        try:
+            while self._jobs and left > 0:
+                job = self._jobs.popleft()
+                left -= WRITE_BYTES  # a job that writes nothing must not go on for ever either
+                for cost in job:
+                    left -= cost
+                    if left <= 0:
+                        self._jobs.append(job)  # after the others
+                        break
+        finally:
+            if self._jobs:
+                self._schedule()
+
+
+class _Here(threading.local):
+    loop: asyncio.AbstractEventLoop | None = None
+    turn: Turn
+
+
+_here = _Here()
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
+
+
+def turn_here() -> Turn:
+    """Return the `Turn` of the event loop that runs."""
+    loop = asyncio.get_running_loop()
+    if _here.loop is not loop:
+        _here.loop, _here.turn = loop, _turns.setdefault(loop, Turn())
+    return _here.turn
