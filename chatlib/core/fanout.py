@@ -17,12 +17,11 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
 
+from chatlib.core.keepalive import LEAST_RATE, PatientKeepalive
 from chatlib.core.line import EXTENSION, EndedError
-from chatlib.core.reading import BoundedReading, WebSocketsSansIOProtocol
+from chatlib.core.reading import WebSocketsSansIOProtocol
 from chatlib.core.transportline import TransportLine
 
-LEAST_RATE = 1024  # bytes a second that a client takes whose close, or pong, is waited for
-KERNEL_BYTES = 8 * 1024 * 1024  # what a client may have yet to read of what its kernel has
 NEEDED = (
     *("close_sent", "close_timeout", "conn", "disconnected", "loop", "ping_timeout", "pong_timer"),
     *("curr_msg_data_type", "frames", "read_paused", "transport", "writable"),
@@ -33,7 +32,7 @@ NEEDED = (
 )
 
 
-class FanoutProtocol(BoundedReading):
+class FanoutProtocol(PatientKeepalive):
     """uvicorn's own protocol, with a line for rooms, and without what harms in a crowd.
 
     - What the app sends by itself keeps its place among what the rooms have for this client; and
@@ -50,11 +49,9 @@ class FanoutProtocol(BoundedReading):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.line: TransportLine | None = None
         self.app_closed = False
         self.abort_timer: asyncio.TimerHandle | None = None
         self.stopping: asyncio.Task[None] | None = None
-        self.taken = self.ping_taken = 0
         for factory in self.conn.available_extensions or ():
             factory.server_no_context_takeover = True  # type: ignore[attr-defined]
             factory.client_no_context_takeover = True  # type: ignore[attr-defined]
@@ -103,43 +100,10 @@ class FanoutProtocol(BoundedReading):
         except (EndedError, InvalidState):
             raise ClientDisconnected from None
 
-    async def receive(self) -> Any:
-        was_paused = self.read_paused
-        message = await super().receive()
-        if was_paused and not self.read_paused and self.pong_timer is not None:
-            self.wait_for_pong()  # it may have come while nobody read
-        return message
-
-    def send_keepalive_ping(self) -> None:
-        super().send_keepalive_ping()
-        if self.line is not None:
-            self.taken = self.line.progress()
-            self.ping_taken = self.taken + self.line.backlog() + KERNEL_BYTES
-
-    def wait_for_pong(self) -> None:
-        """Give the client all its time again to answer a ping."""
-        if self.pong_timer is not None:
-            self.pong_timer.cancel()
-        assert self.ping_timeout is not None
-        self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
-
     def keepalive_timeout(self) -> None:
-        if self.read_paused or self.ping_stands_behind_much():
-            self.wait_for_pong()
-        elif self.line is not None and self.transport.get_write_buffer_size():
-            self.pong_timer = None
-            self.line.abort()
-        else:
+        super().keepalive_timeout()
+        if self.close_sent:
             self.finish()
-            super().keepalive_timeout()
-
-    def ping_stands_behind_much(self) -> bool:
-        """Return whether the client takes what was sent before the ping, and has not come to it."""
-        if self.line is None or not self.line.backlog():
-            return False
-        before, self.taken = self.taken, self.line.progress()
-        rate = (self.taken - before) / (self.ping_timeout or 1.0)
-        return rate >= LEAST_RATE and self.taken < self.ping_taken
 
     def handle_close(self, event: Any) -> None:
         self.finish()
@@ -233,7 +197,7 @@ def lacking() -> list[str]:
         protocol = WebSocketsSansIOProtocol(config, ServerState(), {}, loop)
         lacks = [name for name in NEEDED if not hasattr(protocol, name)]
         if not lacks:
-            BoundedReading(config, ServerState(), {}, loop)
+            PatientKeepalive(config, ServerState(), {}, loop)
     except Exception as error:
         return [f"its constructor: {error}"]
     return lacks

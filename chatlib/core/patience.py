@@ -22,7 +22,7 @@ class Patience:
     `hold`); one who came after it was used up, at once.
 
     Args:
-        limit, patience, min_rate, hold, on_full: as for `Room`, which checks them.
+        limit, patience, min_rate, hold, on_full: as for `Room`.
 
     Attributes:
         interval: how often the members are looked at, in seconds.
@@ -38,6 +38,13 @@ class Patience:
         hold: float,
         on_full: OnFull,
     ) -> None:
+        if limit <= 0 or patience <= 0 or min_rate < 0 or hold < 0:
+            raise ValueError(
+                "limit and patience are above 0, min_rate and hold are not below; "
+                f"got {limit=}, {patience=}, {min_rate=}, {hold=}"
+            )
+        if on_full not in ("wait", "evict"):
+            raise ValueError(f"on_full is 'wait' or 'evict'; got {on_full!r}")
         self.limit = limit
         self.patience = patience
         self.min_rate = min_rate

@@ -19,7 +19,6 @@ What a room promises, and the module that keeps it:
 
 import asyncio
 import threading
-from dataclasses import dataclass
 from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -32,32 +31,9 @@ from chatlib.core.member import Member
 from chatlib.core.patience import OnFull, Patience
 from chatlib.core.ring import Ring, Waiter, cost, wake
 from chatlib.core.speakers import forget_speaker, hear_out, note_speaker, speaks_for
+from chatlib.core.stats import Stats
 from chatlib.core.taskline import known_line, line_of
 from chatlib.core.turn import turn_here
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a room has done.
-
-    Attributes:
-        members: how many connections are in it now.
-        behind: how many of them have yet to be written something.
-        delivered: how many messages were written to members, each counted for each member.
-        sent_bytes: how many bytes that was.
-        waiting: how many calls of `publish` and `send` wait now until a member takes more.
-        waiting_bytes: how much of the log somebody has yet to be written.
-        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little,
-            `"blocked"` was in an event loop that did not run while others waited for it.
-    """
-
-    members: int
-    behind: int
-    delivered: int
-    sent_bytes: int
-    waiting: int
-    waiting_bytes: int
-    evicted: dict[str, int]
 
 
 class Room:
@@ -93,13 +69,6 @@ class Room:
         hold: float = 0.5,
         on_full: OnFull = "wait",
     ) -> None:
-        if limit <= 0 or patience <= 0 or min_rate < 0 or hold < 0:
-            raise ValueError(
-                "limit and patience are above 0, min_rate and hold are not below; "
-                f"got {limit=}, {patience=}, {min_rate=}, {hold=}"
-            )
-        if on_full not in ("wait", "evict"):
-            raise ValueError(f"on_full is 'wait' or 'evict'; got {on_full!r}")
         self.limit = limit
         self.patience = patience
         self.min_rate = min_rate
@@ -225,9 +194,6 @@ class Room:
         It returns as soon as the room holds the message, and where more than `limit` bytes wait
         for this member, as soon as it is written. Where its connection takes more, it is written at
         once. Cancelling it does not take the message back.
-
-        Args:
-            message: as for `publish`.
 
         Raises:
             TypeError, ValueError: as for `publish`.

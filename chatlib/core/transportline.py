@@ -89,7 +89,9 @@ class TransportLine(Line):
     def backlog(self) -> int:
         """Return how many bytes the client has yet to acknowledge, as far as anybody knows."""
         waiting = bytearray(4)
-        with contextlib.suppress(TypeError, AttributeError, OSError):  # not Linux, or not TCP
+        with contextlib.suppress(
+            TypeError, ValueError, AttributeError, OSError
+        ):  # no Linux, no TCP
             ioctl(self.transport.get_extra_info("socket").fileno(), SIOCOUTQ, waiting)
         return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
 

@@ -60,7 +60,7 @@ def filled(log_class: Any, messages: str) -> Any:
 
 @PATIENCE.rule(
     "who takes nothing is gone within a second",
-    hint="the room looks every eighth of its patience: patience × 9/8 is a second at most",
+    hint="the room looks sixteen times a second: patience and 1/16 s are a second at most",
     essential=True,
 )
 async def patience_ends(room: Any) -> None:
