@@ -62,6 +62,13 @@ class FanoutProtocol(PatientKeepalive):
             self.line = TransportLine(self.loop, self.writable, self.transport)
             self.scope["extensions"][EXTENSION] = {"line": self.line}
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The request could not be read, and uvicorn leaves the answer to that where it is.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.line is not None:

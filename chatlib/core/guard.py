@@ -59,8 +59,8 @@ class Guard:
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
         else:
-            send = closed_is_os_error(send)
-            await self.app(scope, self.only_small(receive, send), send)
+            receive = self.only_small(receive, send)  # whose close is the server's, not the app's
+            await self.app(scope, receive, closed_is_os_error(send))
 
     def lets_in(self, scope: Scope) -> bool:
         """Return whether the handshake that `scope` describes may go on to the app."""

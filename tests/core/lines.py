@@ -5,6 +5,8 @@ import queue
 import threading
 from concurrent.futures import Future
 
+from starlette.websockets import WebSocketState
+
 from chatlib.core.frames import decode
 from chatlib.core.line import EXTENSION, Line
 
@@ -57,6 +59,8 @@ class FakeLine(Line):
 
 class FakeSocket:
     """As much of a WebSocket as a room looks at."""
+
+    client_state = application_state = WebSocketState.CONNECTED
 
     def __init__(self, line=FakeLine, **options):
         self.line = line(**options)

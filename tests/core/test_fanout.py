@@ -1,6 +1,7 @@
 """uvicorn with `FanoutProtocol`: still a WebSocket server by the book, and what is new in it."""
 
 import asyncio
+import socket
 import struct
 import subprocess
 import sys
@@ -271,6 +272,18 @@ def test_a_send_after_the_app_closed_is_still_the_apps_mistake(serve, raw):
     assert raw(server).closed() == 1000
     server.until(lambda: raised)
     assert [type(error) for error in raised] == [RuntimeError]
+
+
+@pytest.mark.parametrize("headers", ["x: y\r\n" * 130, f"cookie: {'x' * 9000}\r\n"])
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(serve, headers):
+    server = serve(app_with(echo))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        client.sendall(f"GET /ws HTTP/1.1\r\n{upgrade}{headers}\r\n".encode())
+        answer = b""
+        while more := client.recv(65536):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 class CountingProtocol(FanoutProtocol):

@@ -178,3 +178,24 @@ def test_a_send_after_the_apps_own_close_stays_the_mistake_that_it_is():
             await send({"type": "websocket.send", "text": "late"})
 
     send_through(app, server_send)
+
+
+def test_a_send_after_the_guard_itself_has_closed_is_an_os_error_too():
+    closed = []
+
+    async def server_receive():
+        return {"type": "websocket.receive", "text": "too big"}
+
+    async def server_send(message):
+        if closed:
+            raise RuntimeError("after sending 'websocket.close'")
+        closed.append(message["code"])
+
+    async def app(scope, receive, send):
+        assert (await receive())["type"] == "websocket.disconnect"
+        with pytest.raises(OSError, match="closed this connection"):
+            await send({"type": "websocket.send", "text": "late"})
+
+    scope = {"type": "websocket", "headers": []}
+    asyncio.run(Guard(app, max_bytes=3)(scope, server_receive, server_send))
+    assert closed == [1009]

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from live import BINARY, CLOSE, CONT, OFFER, PING, PONG, TEXT, frame
 
-from chatlib.core.reading import OVERHEAD, READ_AHEAD, BoundedReading
+from chatlib.core.reading import FRAMES_A_TURN, OVERHEAD, READ_AHEAD, BoundedReading
 
 SMALL = 16 * 1024
 BOMB = 65_000
@@ -379,3 +379,41 @@ def test_text_that_is_not_utf_8_is_1007_and_the_last_that_is_handled(busy, fragm
         "reason": "text that is not UTF-8",
     }
     assert errors(server) == []
+
+
+class Turns(BoundedReading):
+    """A `BoundedReading` that notes the most frames of one kind that it parsed in one turn."""
+
+    most = in_turn = handled = 0
+
+    def note(self):
+        if not self.in_turn:
+            self.loop.call_soon(self.end_turn)
+        self.in_turn += 1
+        Turns.handled += 1
+        Turns.most = max(Turns.most, self.in_turn)
+
+    def end_turn(self):
+        self.in_turn = 0
+
+    def handle_ping(self):
+        self.note()
+        super().handle_ping()
+
+    def handle_cont(self, event):
+        self.note()
+        super().handle_cont(event)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("what", ["pings", "empty fragments"])
+def test_a_flood_of_frames_that_ask_nothing_of_the_handler_leaves_others_their_turns(
+    serve, raw, loop, what
+):
+    Turns.most = Turns.handled = 0
+    server = serve(Handler(), ws=Turns, loop=loop)
+    client, count = raw(server), 20 * FRAMES_A_TURN
+    one = frame("", PING) if what == "pings" else frame(b"", CONT, fin=False)
+    client.socket.sendall(frame(b"", BINARY, fin=False) + one * count)
+    server.until(lambda: Turns.handled == count)
+    assert Turns.most <= FRAMES_A_TURN + 1

@@ -1,7 +1,6 @@
 """The room: what it writes when, to whom, how much may wait, and on which servers."""
 
 import asyncio
-import math
 import socket
 import subprocess
 import sys
@@ -12,13 +11,15 @@ import websockets
 from fastapi import WebSocket, WebSocketDisconnect
 from hypothesis import given
 from hypothesis import strategies as st
+from lines import FakeSocket
 from live import GUARD_SECONDS, app_on, conversation, read_all, size
+from rooms import Clock, in_loop, joined, publish_all, turn
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketState
 
 from chatlib import ConnectionManager, Room
 from chatlib.core.frames import decode, encode
-from chatlib.core.line import CHUNK, EXTENSION, Line
+from chatlib.core.line import CHUNK
 from chatlib.core.ring import OVERHEAD
 from chatlib.core.stats import Stats
 from chatlib.core.taskline import HIGH_WATER
@@ -26,75 +27,6 @@ from chatlib.core.taskline import HIGH_WATER
 SMALL = 16 * 1024
 FOR_EVER = 1e6
 KILOBYTE = "x" * 1000
-
-
-class FakeLine(Line):
-    """A line that keeps what is written to it, and is full when a test says so."""
-
-    def __init__(self, full_after=None):
-        super().__init__(asyncio.get_running_loop(), asyncio.Event())
-        self.writable.set()
-        self.writes, self.taken, self.full_after, self.aborted = [], 0, full_after, False
-
-    def write(self, frames):
-        self.writes.append(frames)
-        if len(self.writes) == self.full_after:
-            self.fill()
-
-    def fill(self):
-        self.writable.clear()
-        self.pause()
-
-    def drain(self):
-        self.full_after = None
-        self.writable.set()
-        self.resume()
-
-    def progress(self):
-        return self.taken
-
-    def abort(self):
-        self.aborted = True
-        self.end()
-
-    @property
-    def texts(self):
-        return [message["text"] for frames in self.writes for message in decode(frames)]
-
-
-class FakeSocket:
-    """As much of a WebSocket as a room looks at."""
-
-    def __init__(self, **options):
-        self.line = FakeLine(**options)
-        self.scope = {"extensions": {EXTENSION: {"line": self.line}}}
-
-
-def in_loop(body):
-    """Run the coroutine function that a test is, with a guard against hanging."""
-
-    def test():
-        async def run():
-            async with asyncio.timeout(GUARD_SECONDS):
-                await body()
-
-        asyncio.run(run())
-
-    test.__name__ = body.__name__
-    test.__doc__ = body.__doc__
-    return test
-
-
-async def turn():
-    """Let the event loop turn, so that what is due is written."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-def joined(room, **options):
-    member = FakeSocket(**options)
-    room.join(member)
-    return member
 
 
 # Frames.
@@ -307,11 +239,6 @@ async def test_a_publisher_waits_while_a_member_is_a_ring_behind():
     assert len(slow.line.texts) == len(fast.line.texts) == 12
 
 
-async def publish_all(room, messages):
-    for message in messages:
-        await room.publish(message)
-
-
 @in_loop
 async def test_a_publisher_who_is_cancelled_while_waiting_has_published_to_nobody():
     room = Room(limit=3000)
@@ -418,105 +345,6 @@ async def test_what_the_app_sends_itself_waits_while_the_line_is_full():
     member.line.drain()
     await waiting
     assert member.line.texts == ["hello"]
-
-
-# Eviction, by a clock that the test turns.
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self):
-        self.loop = asyncio.get_running_loop()
-        self.now = self.loop.time()
-        self.loop.time = lambda: self.now
-
-    async def pass_by(self, seconds):
-        steps = 20 * math.ceil(
-            seconds
-        )  # shorter than a room's looks: its event loop is not blocked
-        for _ in range(steps):
-            self.now += seconds / steps
-            await turn()
-
-
-@in_loop
-async def test_a_member_who_takes_nothing_is_evicted_at_its_deadline_and_not_before():
-    clock, room = Clock(), Room(patience=10)
-    stalled, other = joined(room), joined(room)
-    stalled.line.fill()
-    await clock.pass_by(9.9)
-    assert room.members == [stalled, other]
-    await clock.pass_by(2)
-    assert stalled.line.aborted
-    assert room.members == [other]
-    assert room.stats.evicted == {"stalled": 1}
-
-
-@in_loop
-async def test_a_member_who_takes_too_little_is_evicted_as_slow():
-    clock, room = Clock(), Room(patience=10, min_rate=100)
-    slow = joined(room)
-    slow.line.fill()
-    slow.line.taken += 999
-    await clock.pass_by(12)
-    assert slow.line.aborted
-    assert room.stats.evicted == {"slow": 1}
-
-
-@in_loop
-async def test_a_member_who_takes_just_enough_stays():
-    clock, room = Clock(), Room(patience=10, min_rate=100)
-    slow = joined(room)
-    slow.line.fill()
-    for _ in range(2):
-        await clock.pass_by(8)
-        slow.line.taken += 1000
-        await clock.pass_by(1.5)
-    assert room.stats.evicted == {}
-
-
-@in_loop
-async def test_filling_up_again_while_behind_gives_no_new_time():
-    clock, room = Clock(), Room(patience=10, min_rate=100)
-    slow = joined(room)
-    slow.line.fill()
-    await publish_all(room, [KILOBYTE] * 200)
-    for _ in range(3):
-        await clock.pass_by(4)
-        slow.line.full_after = len(slow.line.writes) + 1
-        slow.line.writable.set()
-        slow.line.resume()
-        await turn()
-    assert room.stats.evicted == {"stalled": 1}
-
-
-@in_loop
-async def test_a_member_who_has_caught_up_starts_with_all_its_time_anew():
-    clock, room = Clock(), Room(patience=10)
-    member = joined(room)
-    member.line.fill()
-    await clock.pass_by(8)
-    member.line.drain()
-    await turn()
-    member.line.fill()
-    await clock.pass_by(8)
-    assert room.stats.evicted == {}
-    await clock.pass_by(4)
-    assert room.stats.evicted == {"stalled": 1}
-
-
-@in_loop
-async def test_an_eviction_frees_who_waits():
-    clock, room = Clock(), Room(limit=2000, patience=10)
-    stalled, other = joined(room), joined(room)
-    stalled.line.fill()
-    publishing = asyncio.create_task(publish_all(room, [KILOBYTE] * 5))
-    await clock.pass_by(12)
-    await publishing
-    await turn()
-    assert len(other.line.texts) == 5
-    assert stalled.line.texts == []
 
 
 # Metrics and errors.

@@ -1,0 +1,282 @@
+"""Whom a room cuts off, and when: by a clock that the test turns."""
+
+import asyncio
+
+import pytest
+from fastapi import WebSocketDisconnect
+from rooms import Clock, in_loop, joined, publish_all, turn
+
+from chatlib import Room
+from chatlib.core.patience import Patience
+
+KILOBYTE = "x" * 1000
+
+
+@in_loop
+async def test_a_member_who_takes_nothing_is_evicted_at_its_deadline_and_not_before():
+    clock, room = Clock(), Room(patience=10)
+    stalled, other = joined(room), joined(room)
+    stalled.line.fill()
+    await clock.pass_by(9.9)
+    assert room.members == [stalled, other]
+    await clock.pass_by(2)
+    assert stalled.line.aborted
+    assert room.members == [other]
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_a_member_who_takes_too_little_is_evicted_as_slow():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    slow.line.taken += 999
+    await clock.pass_by(12)
+    assert slow.line.aborted
+    assert room.stats.evicted == {"slow": 1}
+
+
+@in_loop
+async def test_a_member_who_takes_just_enough_stays():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    for _ in range(2):
+        await clock.pass_by(8)
+        slow.line.taken += 1000
+        await clock.pass_by(1.5)
+    assert room.stats.evicted == {}
+
+
+@in_loop
+async def test_filling_up_again_while_behind_gives_no_new_time():
+    clock, room = Clock(), Room(patience=10, min_rate=100)
+    slow = joined(room)
+    slow.line.fill()
+    await publish_all(room, [KILOBYTE] * 200)
+    for _ in range(3):
+        await clock.pass_by(4)
+        slow.line.full_after = len(slow.line.writes) + 1
+        slow.line.writable.set()
+        slow.line.resume()
+        await turn()
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_a_member_who_has_caught_up_starts_with_all_its_time_anew():
+    clock, room = Clock(), Room(patience=10)
+    member = joined(room)
+    member.line.fill()
+    await clock.pass_by(8)
+    member.line.drain()
+    await turn()
+    member.line.fill()
+    await clock.pass_by(8)
+    assert room.stats.evicted == {}
+    await clock.pass_by(4)
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_an_eviction_frees_who_waits():
+    clock, room = Clock(), Room(limit=2000, patience=10)
+    stalled, other = joined(room), joined(room)
+    stalled.line.fill()
+    publishing = asyncio.create_task(publish_all(room, [KILOBYTE] * 5))
+    await clock.pass_by(12)
+    await publishing
+    await turn()
+    assert len(other.line.texts) == 5
+    assert stalled.line.texts == []
+
+
+# Those who hold up the others.
+
+
+async def held_up(room, others=3, **options):
+    """Return a clock, a full member, the others, and a task that publishes without end."""
+    clock, bad = Clock(), joined(room)
+    bad.line.fill()
+    good = [joined(room) for _ in range(others)]
+
+    async def feed():
+        while True:
+            await room.publish(KILOBYTE)
+
+    feeding = asyncio.create_task(feed())
+    await turn()
+    return clock, bad, good, feeding
+
+
+async def read(member, clock, rate, seconds):
+    """Have the client of `member` take `rate` bytes a second, for so long."""
+    for _ in range(200 * seconds):
+        member.line.taken += rate / 200
+        await clock.pass_by(1 / 200)
+
+
+@in_loop
+async def test_a_member_who_holds_up_the_others_is_cut_off_after_hold():
+    room = Room(limit=10_000, hold=2.0)
+    clock, bad, good, feeding = await held_up(room)
+    await clock.pass_by(1.9)
+    assert not bad.line.aborted
+    assert len(good[0].line.texts) == 8
+    await clock.pass_by(1)
+    assert bad.line.aborted
+    assert room.stats.evicted == {"stalled": 1}
+    assert len(good[0].line.texts) > 100
+    feeding.cancel()
+
+
+@in_loop
+async def test_one_who_takes_less_than_limit_a_second_holds_up_no_longer():
+    room = Room(limit=10_000, hold=2.0)
+    clock, bad, _, feeding = await held_up(room)
+    await read(bad, clock, 9_000, seconds=3)
+    assert room.stats.evicted == {"slow": 1}
+    feeding.cancel()
+
+
+@in_loop
+async def test_one_who_takes_limit_a_second_is_waited_for():
+    room = Room(limit=10_000, hold=1.0)
+    clock, bad, _, feeding = await held_up(room)
+    await read(bad, clock, 11_000, seconds=10)
+    assert room.stats.evicted == {}
+    feeding.cancel()
+
+
+@in_loop
+async def test_a_member_for_whom_nobody_waits_is_not_cut_off_for_holding_up():
+    room = Room(limit=10_000, hold=0.5, patience=100)
+    clock, bad, good, feeding = await held_up(room, others=4)
+    for member in good:
+        member.line.fill()  # these take no more either, so nobody has had all and waits
+    room.leave(bad)
+    bad.line.drain()
+    await clock.pass_by(5)
+    assert room.stats.evicted == {}
+    feeding.cancel()
+
+
+@in_loop
+async def test_once_the_patience_is_used_up_a_newcomer_gets_none():
+    room = Room(limit=10_000, hold=1.0)
+    clock, bad, _, feeding = await held_up(room)
+    await clock.pass_by(2)
+    assert bad.line.aborted
+    again = joined(room, full_after=1)
+    await turn()
+    await turn()
+    assert again.line.aborted  # and no time has passed
+    feeding.cancel()
+
+
+@in_loop
+async def test_the_patience_comes_back_slowly():
+    room = Room(limit=10_000, hold=1.0)
+    clock, bad, _, feeding = await held_up(room)
+    await clock.pass_by(2)
+    assert bad.line.aborted
+    feeding.cancel()
+    await clock.pass_by(25)
+    again = joined(room)
+    again.line.fill()
+    feeding = asyncio.create_task(publish_all(room, [KILOBYTE] * 100))
+    await clock.pass_by(0.5)
+    assert not again.line.aborted
+    await clock.pass_by(1)
+    assert again.line.aborted
+    await feeding
+
+
+def test_over_any_time_the_others_are_held_up_for_hold_and_a_twentieth_of_it():
+    rules = Patience(limit=1, patience=10.0, min_rate=0.0, hold=0.5, on_full="wait")
+    now = held = 0.0
+    for _ in range(6000):
+        now += 0.0625
+        if not rules.spend(now, 0.0) and not rules.spend(now, 0.0625):
+            held += 0.0625
+    assert held <= 0.5 + 0.05 * now + 0.0625
+
+
+def test_two_event_loops_that_note_the_same_time_count_it_once():
+    rules = Patience(limit=1, patience=10.0, min_rate=0.0, hold=0.5, on_full="wait")
+    for now in (0.1, 0.2, 0.3, 0.4):
+        assert not rules.spend(now, 0.1)
+        assert not rules.spend(now, 0.1)
+
+
+@in_loop
+async def test_with_evict_nobody_waits_for_a_client():
+    room = Room(limit=10_000, on_full="evict")
+    bad, good = joined(room), joined(room)
+    bad.line.fill()
+    await publish_all(room, [KILOBYTE] * 100)
+    await turn()
+    assert bad.line.aborted
+    assert len(good.line.texts) == 100
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_with_evict_whoever_takes_more_is_written_first():
+    room = Room(limit=10_000, on_full="evict")
+    members = [joined(room) for _ in range(3)]
+    await publish_all(room, [KILOBYTE] * 500)
+    await turn()
+    assert [len(member.line.texts) for member in members] == [500] * 3
+
+
+@in_loop
+async def test_with_evict_who_sends_to_a_member_a_log_behind_cuts_it_off():
+    room = Room(limit=3000, on_full="evict")
+    member = joined(room)
+    member.line.fill()
+    await room.send(KILOBYTE, member)
+    await room.send(KILOBYTE, member)
+    with pytest.raises(WebSocketDisconnect):
+        await room.send(KILOBYTE, member)
+    assert member.line.aborted
+
+
+@in_loop
+async def test_with_no_end_of_hold_the_others_wait_for_who_takes_the_least_rate():
+    room = Room(limit=10_000, hold=float("inf"), patience=10, min_rate=100)
+    clock, bad, _, feeding = await held_up(room)
+    for _ in range(30):
+        bad.line.taken += 200
+        await clock.pass_by(1)
+    assert room.stats.evicted == {}
+    await clock.pass_by(12)
+    assert room.stats.evicted == {"stalled": 1}
+    feeding.cancel()
+
+
+@in_loop
+async def test_the_time_in_which_the_event_loop_was_blocked_is_nobodys_fault():
+    clock, room = Clock(), Room(patience=10)
+    member = joined(room)
+    member.line.fill()
+    await clock.pass_by(5)
+    clock.now += 60  # as when a handler computes for a minute
+    await turn()
+    await clock.pass_by(4)
+    assert room.stats.evicted == {}
+    await clock.pass_by(2)
+    assert room.stats.evicted == {"stalled": 1}
+
+
+@in_loop
+async def test_who_took_all_there_was_is_not_slow_however_little_that_is():
+    clock, room = Clock(), Room(patience=10, min_rate=1024)
+    member = joined(room)
+    for _ in range(60):
+        member.line.fill()
+        await room.publish("20 bytes a second, no more")
+        await clock.pass_by(0.5)
+        member.line.drain()
+        await clock.pass_by(0.5)
+    assert room.stats.evicted == {}
