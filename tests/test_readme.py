@@ -1,10 +1,12 @@
 """What the README says works, by running it."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,35 @@ def fences(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_app_of_your_own_carries_news_and_keeps_strangers_out():
-    (source,) = fences("python")
+def run(source):
     names = {}
     exec(compile(source, "README.md", "exec"), names)
+    return names
+
+
+def test_every_snippet_is_run_by_a_test_here():
+    assert len(fences("python")) == 2
+
+
+def test_the_rooms_carry_what_a_member_and_a_plain_route_say():
+    app = run(fences("python")[1])["app"]
+
+    async def talk(server):
+        url = server.ws_url("/topics/news?user=ana")
+        async with asyncio.timeout(10), websockets.connect(url) as ana:
+            await ana.send("hello")
+            assert json.loads(await ana.recv()) == {"from": "ana", "text": "hello"}
+            route = f"http://127.0.0.1:{server.port}/topics/news?text=good+evening"
+            request = urllib.request.Request(route, method="POST")
+            await asyncio.to_thread(urllib.request.urlopen, request)
+            assert json.loads(await ana.recv()) == {"from": "the house", "text": "good evening"}
+
+    with Server(app) as server:
+        asyncio.run(talk(server))
+
+
+def test_the_app_of_your_own_carries_news_and_keeps_strangers_out():
+    names = run(fences("python")[0])
 
     async def talk(server):
         url = server.ws_url("/news?token=s3cret")

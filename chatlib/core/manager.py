@@ -23,8 +23,8 @@ async def no_room() -> None:
 class ConnectionManager:
     """Keeps the open connections of a chat, and sends to one of them or to all.
 
-    It has the names that everybody's manager has, and stands on a `Room`: nobody waits for a slow
-    client beyond the room's patience, and one that is gone costs nobody else anything.
+    It has the names that everybody's manager has, and stands on a `Room`, which says how long the
+    others wait for a slow client. One that is gone costs nobody else anything.
 
     A message is text (`str`) or bytes; or a Pydantic model, a dict, a list or a tuple, which is
     sent as JSON in a text message.
