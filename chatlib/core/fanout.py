@@ -88,6 +88,7 @@ class FanoutProtocol(PatientKeepalive):
                 await self.say(line, message)
                 return
             if kind == "websocket.close":
+                self.cut_when_it_stands()
                 await line.drain()
                 if self.disconnected or (self.close_sent and not self.app_closed):
                     raise ClientDisconnected
@@ -154,6 +155,8 @@ class FanoutProtocol(PatientKeepalive):
         app = self.app
 
         async def to_its_end(*args: Any) -> None:
+            if self.line is not None:
+                self.line.handler = asyncio.current_task()
             try:
                 await app(*args)
             finally:

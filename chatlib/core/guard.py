@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatlib.core.line import line_in
+
 MAX_MESSAGE_BYTES = 64 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -59,7 +61,8 @@ class Guard:
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
         else:
-            receive = self.only_small(receive, send)  # whose close is the server's, not the app's
+            # The close of the guard counts as the server's, not as the app's.
+            receive = self.only_small(scope, receive, send)
             await self.app(scope, receive, closed_is_os_error(send))
 
     def lets_in(self, scope: Scope) -> bool:
@@ -72,7 +75,7 @@ class Guard:
             return False  # which of them is true, nobody can say
         return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
 
-    def only_small(self, receive: Receive, send: Send) -> Receive:
+    def only_small(self, scope: Scope, receive: Receive, send: Send) -> Receive:
         """Wrap `receive` so that it answers a message that is too big, and gives a disconnect."""
 
         async def guarded_receive() -> Message:
@@ -80,6 +83,9 @@ class Guard:
             if size_of(message) <= self.max_bytes:
                 return message
             closing = {"code": 1009, "reason": f"a message may have {self.max_bytes} bytes"}
+            line = line_in(scope)
+            if line is not None:
+                await line.finish()  # what was said before the close is heard before it
             with contextlib.suppress(OSError):  # the client has gone meanwhile
                 await send({"type": "websocket.close", **closing})
             return {"type": "websocket.disconnect", **closing}

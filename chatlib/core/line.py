@@ -15,6 +15,7 @@ from chatlib.core.ring import Waiter, cost, new_stamp, wake
 
 EXTENSION = "chatlib.fanout"
 CHUNK = 64 * 1024  # the most that is joined for one write, but for its last frame
+ORDER_BYTES = 1024  # to look at one source for the next frame costs as much as to copy this much
 
 
 class EndedError(OSError):
@@ -23,6 +24,10 @@ class EndedError(OSError):
 
 class Source(Protocol):
     """What a line is written from: its place in the log of one room."""
+
+    @property
+    def left(self) -> bool:
+        """Whether it takes nothing that is published from now on."""
 
     def next_stamp(self) -> int | None:
         """Return the stamp of the next frame for this client, or None if there is none now."""
@@ -77,15 +82,26 @@ class Line:
         sources: the places that it is written from, one for each room that the connection is in.
         own_bytes: the memory of all that is held for this client alone.
         ended: whether it will never take anything again.
+        handler: the task that runs the app for this connection, where the server says so.
         in_flight: the size of the message that the server has in hand, where it shows no progress
             until the message is through.
     """
 
-    __slots__ = ("_own", "ended", "in_flight", "loop", "own_bytes", "sources", "writable")
+    __slots__ = (
+        "_own",
+        "ended",
+        "handler",
+        "in_flight",
+        "loop",
+        "own_bytes",
+        "sources",
+        "writable",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writable: asyncio.Event) -> None:
         self.loop = loop
         self.writable = writable
+        self.handler: asyncio.Task[Any] | None = None
         self.sources: list[Source] = []
         self.own_bytes = self.in_flight = 0
         self.ended = False
@@ -108,6 +124,9 @@ class Line:
 
     async def spoken(self) -> None:
         """Wait, where the server needs it, until what its own handler has said is sent."""
+
+    async def finish(self) -> None:
+        """Send what was said until now, where a close of the server's would overtake it."""
 
     def pause(self) -> None:
         """Tell the sources that the line takes no more for now."""
@@ -191,7 +210,10 @@ class Line:
             pass
 
     def step(self) -> int:
-        """Write a chunk of what waits, if the line takes it. Return its size, 0 for nothing."""
+        """Write a chunk of what waits, if the line takes it. Return what that cost, 0 for nothing.
+
+        That is its size; to put it in order counts too, where it comes from several places.
+        """
         if self.ended or not self.writable.is_set():
             return 0
         try:
@@ -204,7 +226,7 @@ class Line:
             return 0
         for waiter in written:
             wake(waiter)
-        return len(data)
+        return len(data) + max(0, len(frames) - 1) * len(self.sources) * ORDER_BYTES
 
     def _take(self) -> tuple[list[bytes], list[Waiter]]:
         """Take a chunk of what waits, in order; return it, and who waits until it is written."""
@@ -233,5 +255,12 @@ class Line:
                     written.append(one.written)
             else:
                 break
-            size += len(frames[-1])
+            size += cost(frames[-1])
         return frames, written
+
+
+def line_in(scope: Any) -> Line | None:
+    """Return the line in the `scope` of a connection, if it has one."""
+    extensions: dict[str, Any] = (isinstance(scope, dict) and scope.get("extensions")) or {}
+    line: Line | None = extensions.get(EXTENSION, {}).get("line")
+    return line

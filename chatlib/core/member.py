@@ -60,7 +60,7 @@ class Member:
         since: when it joined, by the clock of its event loop.
         mark: when it was last seen to take what it should, and how much it had taken by then; None
             while its line takes more.
-        seen: the same for the last look at it.
+        seen: the same, for when it was last seen to take more than `limit` a second.
     """
 
     __slots__ = ("cursor", "group", "line", "mark", "seen", "since", "state", "stop", "websocket")
@@ -75,6 +75,10 @@ class Member:
         self.since = line.loop.time()
         self.mark: tuple[float, int] | None = None
         self.seen = (0.0, 0)
+
+    @property
+    def left(self) -> bool:
+        return self.stop is not None or self.state is State.GONE
 
     @property
     def until(self) -> int:
@@ -114,7 +118,7 @@ class Member:
         """Hear nothing that is published from now on. In any thread; harmless a second time."""
         group = self.group
         with group.ring.lock:  # so that no flush is between the place and who leaves at it
-            if self.stop is not None or self.state is State.GONE:
+            if self.left:
                 return
             self.stop = group.ring.end
             group.leaving.append(self)

@@ -18,8 +18,9 @@ class Patience:
     connection is full. Who holds the others up draws on `hold`, and that belongs to the room: it is
     spent while somebody waits to publish, the member who keeps the log full takes less than `limit`
     bytes a second, and a quarter of the members or more have had all there is. It comes back
-    slowly. When it is used up, such a member is cut off, as soon as that is plain (an eighth of
-    `hold`); one who came after it was used up, at once.
+    slowly. Once it is used up, such a member is cut off after half of `hold`. One who has joined
+    since then has no claim to it at all: it is cut off as soon as it is a whole log behind, and the
+    others wait for it.
 
     Args:
         limit, patience, min_rate, hold, on_full: as for `Room`.
@@ -90,25 +91,28 @@ class Patience:
         if self.on_full == "wait":
             if not self.held_up():
                 return
-            crawling = [m for m in holding if seconds and self._crawls(m, now)]
+            crawling = [m for m in holding if self._crawls(m, now) >= self.interval / 2]
             if not self.spend(now, seconds if crawling else 0.0):
                 return
-            holding = [m for m in holding if m in crawling or m.since > self._used_up_at]
+            plain = [m for m in crawling if self._crawls(m, now) >= self.hold / 2]
+            holding = [m for m in holding if m in plain or m.since > self._used_up_at]
         for member in holding:
             nothing = member.mark is not None and member.line.progress() == member.mark[1]
             self.evict(member, "stalled" if nothing else "slow")
 
-    def _crawls(self, member: Member, now: float) -> bool:
+    def _crawls(self, member: Member, now: float) -> float:
+        """Return for how many seconds `member` has taken less than `limit` bytes a second."""
         when, taken = member.seen
-        watched = now - when  # it may have filled up just now
-        rate = (member.line.progress() - taken) / watched if watched > 0 else self.limit
-        return watched >= self.interval / 2 and rate < self.limit
+        if member.line.progress() - taken < self.limit * (now - when):
+            return now - when
+        return 0.0
 
     def remember(self, members: Iterable[Member], now: float) -> bool:
-        """Note what those who are watched have taken by now; return whether there are any."""
+        """Note who has taken enough up to now; return whether there are any to look at later."""
         watched = [member for member in members if member.mark is not None]
         for member in watched:
-            member.seen = (now, member.line.progress())
+            if not self._crawls(member, now):
+                member.seen = (now, member.line.progress())
         return bool(watched)
 
     def evict(self, member: Member, reason: str) -> None:
@@ -123,7 +127,7 @@ class Patience:
         """
         self._left = min(self.hold, self._left + max(0.0, now - self._counted) * REFILL)
         self._counted = now
-        if self._left >= self.hold:
+        if self._left >= self.hold / 2:
             self._used_up_at = float("inf")
         if seconds:
             self._left -= min(seconds, now - self._spent)

@@ -20,7 +20,7 @@ __all__ = ["BoundedReading", "WebSocketsSansIOProtocol"]
 
 FRAMES_A_TURN = 500  # parsed from one client before all else has its turn: some 2 ms
 READ_AHEAD = 64 * 1024
-READ_ON = READ_AHEAD // 2  # lower, since to stop and go on at each message takes a third more time
+READ_ON = READ_AHEAD // 2  # lower: to stop and go on at each message is a third slower
 # What a message in the queue costs beyond its payload: measured 240 bytes on CPython 3.11 to 3.13.
 OVERHEAD = 256
 
@@ -30,8 +30,8 @@ class BoundedReading(WebSocketsSansIOProtocol):
 
     - Reading and parsing go on until the messages that the handler has not received come to
       `READ_AHEAD`. The rest of a read stays unparsed until the handler has received half of them.
-    - Of frames that cost the handler nothing (pings, empty fragments), `FRAMES_A_TURN` are parsed in
-      one turn of the event loop.
+    - Of frames that ask nothing of the handler (pings, empty fragments) `FRAMES_A_TURN` are parsed
+      in one turn of the event loop.
     - A message in many fragments costs a few times its payload, however small they are.
     - For a client that does not read its pongs one pong is kept, the latest (RFC 6455, 5.5.3).
     - Text that is not UTF-8 is closed with 1007 (RFC 6455, 8.1), and logs no traceback.
@@ -86,15 +86,19 @@ class BoundedReading(WebSocketsSansIOProtocol):
             if self.transport.is_closing():
                 return
             if self.parsed >= FRAMES_A_TURN and not self.close_sent:
-                if not self.turning:
-                    self.turning = True
-                    self.loop.call_soon(self.next_turn)
+                self.parse_soon()
                 break
             self.coming = self.unread
             super().data_received(b"")
         if self.held != self.read_paused:
             self.read_paused = self.held
             (self.transport.pause_reading if self.held else self.transport.resume_reading)()
+
+    def parse_soon(self) -> None:
+        """Parse on in the next turn: a handler that only receives gives way to nobody else."""
+        if not self.turning:
+            self.turning = True
+            self.loop.call_soon(self.next_turn)
 
     def next_turn(self) -> None:
         self.turning = False
@@ -107,7 +111,7 @@ class BoundedReading(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.receive":
             self.unread -= self.costs.popleft()
             if self.held and self.unread < READ_ON:
-                self.parse()
+                self.parse_soon()
         return message
 
     async def send(self, message: Any) -> None:

@@ -69,7 +69,7 @@ class Ring:
 
     @property
     def waiting(self) -> int:
-        """How many wait to append."""
+        """How many wait to append, or did and were cancelled."""
         return len(self._queue)
 
     @property
@@ -98,11 +98,15 @@ class Ring:
             reader.news()
         return None
 
-    def withdraw(self, waiter: Waiter) -> None:
-        """Let the one who waits with `waiter` wait no more. Harmless if it was let in already."""
+    def forget_cancelled(self) -> None:
+        """Let those who come after one who waited and was cancelled have its turn."""
         with self.lock:
-            self._queue = deque(entry for entry in self._queue if entry[1] is not waiter)
-        self.trim()  # who comes after it may fit
+            first = self._queue[0] if self._queue else None
+            while self._queue and self._queue[0][1].cancelled():
+                self._queue.popleft()
+            changed = bool(self._queue) and self._queue[0] is not first
+        if changed:
+            self.trim()
 
     def stamp(self, place: int) -> int:
         """Return the stamp of the frame at `place`."""

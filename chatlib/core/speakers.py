@@ -8,56 +8,52 @@ from starlette.websockets import WebSocketState
 
 from chatlib.core.line import Line
 
-_connections: dict[asyncio.Task[Any], dict[WebSocket, Line]] = {}
+# None for a task that lets in several: it is nobody's handler.
+_handlers: dict[asyncio.Task[Any], tuple[WebSocket, Line] | None] = {}
 
 
 def note_speaker(websocket: WebSocket, line: Line) -> None:
-    """Take the task that runs for the handler of `websocket`."""
+    """Take the task that runs for the handler of `websocket`, if it may be that."""
     task = asyncio.current_task()
-    if task is None:
+    if task is None or line.handler not in (None, task):
         return
-    if task not in _connections:
-        _connections[task] = {}
-        task.add_done_callback(_forget_task)
-    _connections[task][websocket] = line
+    known = _handlers.get(task, (websocket, line))
+    if task not in _handlers:
+        task.add_done_callback(lambda task: _handlers.pop(task, None))
+    _handlers[task] = (websocket, line) if known is not None and known[1] is line else None
+    line.handler = task
 
 
-def forget_speaker(websocket: WebSocket) -> None:
-    """Note that the task that runs has no more to do with `websocket`, if it ever had."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # a plain thread
-        return
-    if task is not None:
-        _connections.get(task, {}).pop(websocket, None)
+def forget_speaker(line: Line) -> None:
+    """Note that the handler of `line` has left all rooms with it."""
+    if line.handler is not None and _handlers.get(line.handler) is not None:
+        _handlers.pop(line.handler, None)
 
 
-def speaks_for() -> list[Line]:
-    """Return the connections that the task that runs is the handler of."""
+def spoken_for() -> Line | None:
+    """Return the connection that the task that runs is the handler of."""
     task = asyncio.current_task()
-    return list(_connections[task].values()) if task in _connections else []
+    known = _handlers.get(task) if task is not None else None
+    return None if known is None else known[1]
 
 
-def hear_out() -> None:
-    """Tell the handler that runs that its client has gone, if nobody has.
-
-    It would have to read to be told, and one that only speaks does not read. The handlers of the
-    plain manager end in this way, since there a message goes to each socket.
+async def hear_out() -> None:
+    """Wait until the handler that runs has been sent what it said itself, where that is needed.
 
     Raises:
-        WebSocketDisconnect: the client has gone. It is raised once.
+        WebSocketDisconnect: its client has gone, and nobody has told it: it would have to read to
+            be told, and one that only speaks does not read. It is raised once. The handlers of the
+            plain manager end in this way, since there a message goes to each socket.
     """
     task = asyncio.current_task()
-    mine = _connections.get(task) if task is not None else None
-    if mine is None or len(mine) != 1:
+    known = _handlers.get(task) if task is not None else None
+    if task is None or known is None:
         return
-    ((websocket, line),) = mine.items()
+    websocket, line = known
+    if not line.ended:
+        await line.spoken()
     if line.ended:
-        del mine[websocket]
+        _handlers.pop(task, None)
         states = (websocket.client_state, websocket.application_state)
         if WebSocketState.DISCONNECTED not in states:
             raise WebSocketDisconnect(1006, "the client has gone")
-
-
-def _forget_task(task: asyncio.Task[Any]) -> None:
-    _connections.pop(task, None)

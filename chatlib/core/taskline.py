@@ -3,21 +3,23 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import WebSocket
-from starlette.types import Message, Scope
+from starlette.types import Message
 
 from chatlib.core.frames import encode, sized
-from chatlib.core.line import EXTENSION, EndedError, Line
+from chatlib.core.line import EXTENSION, EndedError, Line, line_in
 from chatlib.core.ring import Waiter, wake
 from chatlib.core.turn import turn_here
 
 HIGH_WATER = 64 * 1024  # as transports have it
 LOW_WATER = HIGH_WATER // 4
 GIVE_UP_SECONDS = 1.0
+STUCK_SECONDS = 0.25  # for so long a server may be at one message before the line counts as full
+FINISH_SECONDS = 10.0  # and for so long at the end, before the rest is given up
 TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slow"}
 
 
@@ -30,8 +32,8 @@ class TaskLine(Line):
     """
 
     __slots__ = (
-        *("_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sent", "_size", "_task"),
-        *("_waiters", "hooked"),
+        *("_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sending", "_sent"),
+        *("_size", "_task", "_waiters", "_watched", "hooked"),
     )
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -40,32 +42,44 @@ class TaskLine(Line):
         self._queue: deque[bytes] = deque()
         self._size = self._sent = 0
         self._waiters: deque[tuple[int, Waiter]] = deque()
+        self._sending = self._watched = False
         self._task: asyncio.Task[None] | None = None
         self._receiver: asyncio.Task[Any] | None = None
         self._cut = False
         self._error: Exception | None = None
-        self._send: Callable[[Message], Awaitable[None]]
-        self._receive: Callable[[], Awaitable[Message]]
-        if issubclass(type(websocket), WebSocket):
-            # Below Starlette's own state, in which the handler is connected until it is told.
-            self._send, self._receive = websocket._send, websocket._receive
-            websocket._send, websocket._receive = self.send, self.receive
-        else:  # what a unit test has in its place
-            self._send = by_methods(websocket)
+        # Below Starlette's own state, in which the handler is connected until it is told.
+        self._send, self._receive = websocket._send, websocket._receive
+        websocket._send, websocket._receive = self.send, self.receive
         # FastAPI closes this when the handler ends, however it ends; Starlette has no such thing.
-        stack = scope_of(websocket).get("fastapi_inner_astack")
+        stack = websocket.scope.get("fastapi_inner_astack")
         self.hooked = isinstance(stack, AsyncExitStack)
         if isinstance(stack, AsyncExitStack):
-            stack.push_async_callback(self._at_the_end)
+            stack.push_async_callback(self.finish)
 
     def write(self, frames: bytes) -> None:
         self._queue.append(frames)
         self._size += len(frames)
-        if self._task is None:
+        if not self._sending:
+            self._sending = True
             self._task = self.loop.create_task(self._send_all())
-        if self._size > HIGH_WATER and self.writable.is_set():
+        if self._size > HIGH_WATER:
+            self._fill()
+        if self._sending and not self._watched:
+            self._watched = True
+            self.loop.call_later(STUCK_SECONDS, self._look, self._sent)
+
+    def _fill(self) -> None:
+        if self.writable.is_set():
             self.writable.clear()
             self.pause()
+
+    def _look(self, before: int) -> None:
+        """Take the line for full where the server has been at one message all this time."""
+        self._watched = self._sending and not self.ended
+        if self._watched:
+            if self._sent == before:
+                self._fill()
+            self.loop.call_later(STUCK_SECONDS, self._look, self._sent)
 
     def progress(self) -> int:
         return self._sent
@@ -77,9 +91,9 @@ class TaskLine(Line):
         self._cut = True
         self.end()
         self._queue.clear()
-        sending, self._task = self._task, self.loop.create_task(self._close())
-        if sending is not None:
-            sending.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._task = self.loop.create_task(self._close())
         if self._receiver is not None:
             self._receiver.cancel()
 
@@ -99,8 +113,7 @@ class TaskLine(Line):
             await self._all_sent()
         elif message["type"] == "websocket.close":
             if not self._cut:
-                await self._drained()
-                self.end()
+                await self.finish()
                 await self._send(message)
         else:
             await self._send(message)
@@ -142,10 +155,16 @@ class TaskLine(Line):
             await self.drain()
             await self._all_sent()
 
-    async def _at_the_end(self) -> None:
-        if not self.ended:
-            await self._drained()
-            self.end()
+    async def finish(self) -> None:
+        """Send all that was said until now, as long as the client takes it; then end."""
+        before = -1
+        while not self.ended and self._sent > before:
+            before = self._sent
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await self._drained()
+                    break
+        self.end()
 
     async def _send_all(self) -> None:
         try:
@@ -160,6 +179,7 @@ class TaskLine(Line):
                     if self._size <= LOW_WATER and not self.writable.is_set():
                         self.writable.set()
                         self.resume()
+                    await turn_here().give_way()
         except Exception as error:
             # Servers differ in what they raise here. Whatever it is, this client is gone, and its
             # own handler will be told.
@@ -167,8 +187,7 @@ class TaskLine(Line):
             self._queue.clear()
             self.end()
         finally:
-            if self._task is asyncio.current_task():
-                self._task = None
+            self._sending = False
 
     async def _close(self) -> None:
         with contextlib.suppress(Exception):
@@ -193,41 +212,21 @@ def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
         yield size, dict(message)
 
 
-def by_methods(stand_in: Any) -> Callable[[Message], Awaitable[None]]:
-    """Return a `send` that calls `send_text` and `send_bytes`, as the plain manager does."""
-
-    async def send(message: Message) -> None:
-        if message["type"] == "websocket.close":
-            await stand_in.close(message["code"], message["reason"])
-        elif message.get("text") is not None:
-            await stand_in.send_text(message["text"])
-        else:
-            await stand_in.send_bytes(message["bytes"])
-
-    return send
+def is_stand_in(websocket: object) -> bool:
+    """Return whether this is no WebSocket, but what a unit test has in place of one."""
+    return not issubclass(type(websocket), WebSocket) and known_line(websocket) is None
 
 
-def scope_of(websocket: WebSocket) -> Scope:
-    """Return the scope of `websocket`. What stands in for one in a unit test may have none."""
-    scope = getattr(websocket, "scope", None)
-    if not isinstance(scope, dict):
-        scope = websocket.scope = {}
-    return scope
-
-
-def known_line(websocket: WebSocket) -> Line | None:
+def known_line(websocket: object) -> Line | None:
     """Return the line of `websocket`, if it has one."""
-    extensions: dict[str, Any] = scope_of(websocket).get("extensions") or {}
-    line: Line | None = extensions.get(EXTENSION, {}).get("line")
-    return line
+    return line_in(getattr(websocket, "scope", None))
 
 
 def line_of(websocket: WebSocket) -> Line:
     """Return the line of `websocket`: its server's, or else a `TaskLine` of ours."""
     line = known_line(websocket)
     if line is None:
-        line = TaskLine(websocket)
-        scope = scope_of(websocket)
+        line, scope = TaskLine(websocket), websocket.scope
         # A new dict: Granian has one for all its connections.
         scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: {"line": line}}
     return line

@@ -23,7 +23,8 @@ class Turn:
     def __init__(self) -> None:
         self._jobs: deque[Iterator[int]] = deque()
         self._scheduled = False
-        self._began = 0.0
+        self._began: float | None = None  # when the first one published in this turn
+        self._left = TURN_BYTES
 
     def add(self, job: Iterator[int]) -> None:
         """Have `job` done, beginning in this turn or the next. Call it in the loop."""
@@ -36,28 +37,34 @@ class Turn:
         `await` alone does not: a coroutine that never has to wait never gives way. What was
         published up to now is written first, so that it is on its way meanwhile.
         """
+        now = time.monotonic()
         self._schedule()
-        if time.monotonic() - self._began > TURN_SECONDS:
+        if self._began is None:
+            self._began = now
+        elif now - self._began > TURN_SECONDS:
             self.run()
             await asyncio.sleep(0)
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._began = time.monotonic()
-            asyncio.get_running_loop().call_soon(self.run)
+            asyncio.get_running_loop().call_soon(self._turned)
+
+    def _turned(self) -> None:
+        self._scheduled = False
+        self._began = None
+        self._left = TURN_BYTES
+        self.run()
 
     def run(self) -> None:
-        """Write what is due now, up to the bound of a turn."""
-        self._scheduled = False
-        left = TURN_BYTES
+        """Write what is due now, up to what is left of this turn."""
         try:
-            while self._jobs and left > 0:
+            while self._jobs and self._left > 0:
                 job = self._jobs.popleft()
-                left -= WRITE_BYTES  # a job that writes nothing must not go on for ever either
+                self._left -= WRITE_BYTES  # one that writes nothing must not go on for ever either
                 for cost in job:
-                    left -= cost
-                    if left <= 0:
+                    self._left -= cost
+                    if self._left <= 0:
                         self._jobs.append(job)  # after the others
                         break
         finally:

@@ -88,7 +88,7 @@ class Trial:
                 self._crowd = Crowd(port, self.members, compression=self.compression)
 
     def run(self, *, in_flight: int = 32, deliveries: int = 20_000) -> float:
-        """Return how many microseconds of processor time the server takes for one delivery.
+        """Return how many microseconds of CPU time the server takes for one delivery.
 
         Args:
             in_flight: how many messages are on their way at a time.

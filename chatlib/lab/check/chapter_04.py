@@ -1,6 +1,7 @@
 """The rules of the exercises of chapter 04, when it breaks."""
 
 import asyncio
+import copy
 import itertools
 import math
 from typing import Any
@@ -105,12 +106,12 @@ def seconds_until_cut_off(room: Room, gulp: int) -> list[float]:
     async def run(full_since: float, gulps_before: int) -> float:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountedTime)
-        like = Room(limit=room.limit, patience=room.patience, min_rate=room.min_rate)
+        like = copy.deepcopy(room)
         quick, line = FullLine(loop), FullLine(loop)
         await fill(like, quick)  # has the room look from now on
         loop.now = full_since
         await fill(like, line)
-        step = min(room.patience, room.hold) / 32
+        step = min(room.patience, room.hold or room.patience) / 32
         for number in range(1, int(WATCHED / step) + 1):
             loop.now = number * step
             # A gulp at the very moment of a look comes too late for it.
