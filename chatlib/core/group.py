@@ -183,8 +183,8 @@ class Group:
             self.move(member, State.IN_STEP)
 
     def _more(self) -> bool:
-        """Return whether another round would write something."""
-        return (bool(self.in_step) and self._flushed < self.ring.end) or any(
+        """Return whether another round would write something, or note that somebody has had it."""
+        return self._flushed < self.ring.end or any(
             member.line.writable.is_set() and not member.line.idle for member in self.apart
         )
 

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from chatlib.core.ring import Waiter, cost, new_stamp, wake
+from chatlib.core.source import Source
 
 EXTENSION = "chatlib.fanout"
 CHUNK = 64 * 1024  # the most that is joined for one write, but for its last frame
@@ -20,38 +21,6 @@ ORDER_BYTES = 1024  # to look at one source for the next frame costs as much as 
 
 class EndedError(OSError):
     """The connection takes nothing any more. ASGI has a `send` raise an OSError then."""
-
-
-class Source(Protocol):
-    """What a line is written from: its place in the log of one room."""
-
-    @property
-    def left(self) -> bool:
-        """Whether it takes nothing that is published from now on."""
-
-    def next_stamp(self) -> int | None:
-        """Return the stamp of the next frame for this client, or None if there is none now."""
-
-    def take_one(self) -> bytes:
-        """Take the next frame, and move on behind it."""
-
-    def take_chunk(self) -> bytes:
-        """Take all that there is, or about `CHUNK` bytes of it, and move on behind them."""
-
-    def count(self, frames: int, size: int) -> None:
-        """Note that so many frames were written, of `size` bytes."""
-
-    def leave(self) -> None:
-        """Take nothing that is published from now on."""
-
-    def on_pause(self) -> None:
-        """The line takes no more for now."""
-
-    def on_resume(self) -> None:
-        """The line takes more again."""
-
-    def on_end(self) -> None:
-        """The line takes no more for ever."""
 
 
 @dataclass(slots=True, eq=False)
@@ -218,15 +187,22 @@ class Line:
             return 0
         try:
             frames, written = self._take()
+        except LookupError:  # a room went on without this event loop, which did not run
+            self.abort()
+            return 0
+        error = None
+        try:
             data = b"".join(frames)
             if data:
                 self.write(data)
         except Exception:  # the others are owed theirs, whatever befell this one
             self.abort()
-            return 0
+            data, error = b"", EndedError("the connection has ended")
         for waiter in written:
-            wake(waiter)
-        return len(data) + max(0, len(frames) - 1) * len(self.sources) * ORDER_BYTES
+            wake(waiter, error)
+        if not data:
+            return 0
+        return len(data) + (len(frames) - 1) * len(self.sources) * ORDER_BYTES
 
     def _take(self) -> tuple[list[bytes], list[Waiter]]:
         """Take a chunk of what waits, in order; return it, and who waits until it is written."""

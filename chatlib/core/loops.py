@@ -11,9 +11,10 @@ from collections.abc import Callable
 from weakref import WeakSet
 
 from chatlib.core.group import Group
-from chatlib.core.member import Member
+from chatlib.core.line import EndedError
+from chatlib.core.member import Member, State
 from chatlib.core.patience import Patience
-from chatlib.core.ring import Ring
+from chatlib.core.ring import Ring, Waiter
 
 HELD_UP = 0.25  # the share of the members who have had all, above which the others hold them up
 
@@ -67,7 +68,8 @@ class Loops:
     def _on_leave(self, member: Member) -> None:
         self.on_leave(member)
         group = self._groups.get(member.line.loop)
-        if group is not None and not group.members:
+        # In another thread a group that moves a member looks empty for a moment.
+        if member.state is State.GONE and group is not None and not group.members:
             self.forget(group)
 
     def forget(self, group: Group) -> None:
@@ -130,3 +132,17 @@ class Loops:
         if rules.on_full == "evict" or (self.held_up() and rules.spend(now, rules.interval)):
             return True
         return not group.loop.is_running() and silent >= rules.patience
+
+    async def wait_for(self, held: Waiter, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until `held` is done, as long as `loop`, which has to see to that, is there.
+
+        Raises:
+            EndedError: it is not.
+        """
+        still = 0.0
+        while not held.done():
+            if loop.is_closed() or still > self.patience.patience:
+                raise EndedError("the event loop of this connection has ended")
+            await asyncio.wait([held], timeout=self.patience.interval)
+            still = 0.0 if loop.is_running() else still + self.patience.interval
+        held.result()

@@ -94,9 +94,9 @@ class Member:
         return self.group.ring.stamp(self.cursor) if self.cursor < self.until else None
 
     def take_one(self) -> bytes:
-        (frame,), place = self.group.ring.read(self.cursor, self.until, 1)
-        self._move_on(place, 1, len(frame))
-        return frame
+        frames, place = self.group.ring.read(self.cursor, self.until, 1)
+        self._move_on(place, 1, len(frames[0]))
+        return frames[0]
 
     def take_chunk(self) -> bytes:
         count, data, place = self.group.chunk(self.cursor, self.until)

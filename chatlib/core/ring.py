@@ -119,7 +119,7 @@ class Ring:
         """
         until = min(until, place + size)
         frames = []
-        while place < until:
+        while place < until and place in self._frames:  # or else its reader has been left behind
             frame = self._frames[place][1]
             frames.append(frame)
             place += len(frame) + OVERHEAD

@@ -5,34 +5,28 @@ queue: a member is a place in the log, up to which it has been written. Once a t
 loop, what is new is joined, once, and written to each member who can take it (`Group.flush`). A
 member whose connection is full stays behind, and is written from its cursor on when it takes more.
 
-What a room promises, and the module that keeps it:
-
-- *Order* (`line`, `ring`): a member hears exactly what was published between its join and its
-  leave, once, in the room's order; what is sent to it alone, and what the app sends by itself, in
-  their places.
-- *Fairness* and *bound* (`ring`): who came first to publish goes first; the log is bounded.
-- *Progress* (`group`, `loops`, `patience`, `turn`): nobody waits for what can no longer happen, nor
-  for one member for long, and rooms leave an event loop its time for all else.
-- *End* (`line`): however a connection ends, what is held for it is written if it can be, and
-  whoever waits on it is told.
+What it promises, and where that is kept: *order* (`line`, `ring`), *fairness* and *bound* (`ring`),
+*progress* (`group`, `loops`, `patience`, `turn`) and *end* (`line`).
 """
 
 import asyncio
+import contextlib
 import threading
 from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from chatlib.core.frames import Content, encode, plain
+from chatlib.core.frames import Content, encode
 from chatlib.core.line import EndedError, Own
 from chatlib.core.loops import Loops
 from chatlib.core.member import Member
 from chatlib.core.patience import OnFull, Patience
 from chatlib.core.ring import Ring, Waiter, cost, wake
 from chatlib.core.speakers import forget_speaker, hear_out, note_speaker, spoken_for
+from chatlib.core.standin import is_stand_in, send_to_stand_in
 from chatlib.core.stats import Stats
-from chatlib.core.taskline import is_stand_in, known_line, line_of
+from chatlib.core.taskline import known_line, line_of
 from chatlib.core.turn import turn_here
 
 
@@ -161,10 +155,11 @@ class Room:
     async def publish(self, message: Content) -> None:
         """Send `message` to every member.
 
-        It returns as soon as the room holds the message, which is at once unless a member is
-        `limit` bytes behind; then it waits until that member takes more or is cut off, as `Room`
-        says. Who waits goes on in the order in which they came. Now and then it gives way to other
-        tasks. Cancelling it leaves the message with everybody or with nobody.
+        Each hears exactly what is published between its join and its leave, once, in one order. It
+        returns as soon as the room holds the message, which is at once unless a member is `limit`
+        bytes behind; then it waits until that one takes more or is cut off, as `Room` says. Those
+        who wait go on in the order in which they came. Now and then it gives way to other tasks.
+        Cancelling it leaves the message with everybody or with nobody.
 
         Args:
             message: text, bytes, or what JSON can express: a Pydantic model, a dict, a list.
@@ -180,7 +175,8 @@ class Room:
             await self._wait(waiter)
         await turn_here().give_way()
         for stand_in in list(self._stand_ins):
-            await self._send_to_stand_in(message, stand_in)
+            if not await send_to_stand_in(message, stand_in):
+                self._stand_ins.pop(stand_in, None)
         await hear_out()
 
     async def _wait(self, waiter: Waiter) -> None:
@@ -207,7 +203,7 @@ class Room:
         """
         frame = encode(message)
         if websocket in self._stand_ins:
-            await self._send_to_stand_in(message, websocket)
+            await send_to_stand_in(message, websocket)
             return
         member = self._members.get(websocket)
         if member is None:
@@ -221,16 +217,15 @@ class Room:
         if member.line.loop is here:
             self._hold(own, member)
         else:
-            try:
+            with contextlib.suppress(RuntimeError):  # it is closed, as wait_for() will find
                 member.line.loop.call_soon_threadsafe(self._hold, own, member)
-            except RuntimeError:
-                raise WebSocketDisconnect(1006, "the event loop of this client is closed") from None
-        if not held.done():
-            await self._wait_for(held, member.line.loop)
+        self._sending += 1
         try:
-            held.result()
+            await self._loops.wait_for(held, member.line.loop)
         except EndedError as ended:
             raise WebSocketDisconnect(1006, str(ended)) from None
+        finally:
+            self._sending -= 1
         await turn_here().give_way()
         if member.line is spoken_for():
             await member.line.spoken()
@@ -246,27 +241,6 @@ class Room:
         member.line.put(own)
         if not full and own.written is not None:
             wake(own.written)
-
-    async def _wait_for(self, held: Waiter, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until `held` is done, as long as `loop`, which has to see to that, is there."""
-        self._sending += 1
-        try:
-            still = 0.0
-            while not held.done():
-                await asyncio.wait([held], timeout=self._rules.interval)
-                still = 0.0 if loop.is_running() else still + self._rules.interval
-                if not held.done() and (loop.is_closed() or still > self.patience):
-                    raise WebSocketDisconnect(1006, "the event loop of this client has ended")
-        finally:
-            self._sending -= 1
-
-    async def _send_to_stand_in(self, message: Content, stand_in: WebSocket) -> None:
-        """Send as the plain manager does, but for one that fails: it is dropped."""
-        data = plain(message)
-        try:
-            await (stand_in.send_text(data) if isinstance(data, str) else stand_in.send_bytes(data))
-        except Exception:
-            self._stand_ins.pop(stand_in, None)
 
     def _drop(self, member: Member) -> None:
         """Note that `member` has left, or is gone. In any thread."""

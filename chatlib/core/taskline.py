@@ -212,11 +212,6 @@ def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
         yield size, dict(message)
 
 
-def is_stand_in(websocket: object) -> bool:
-    """Return whether this is no WebSocket, but what a unit test has in place of one."""
-    return not issubclass(type(websocket), WebSocket) and known_line(websocket) is None
-
-
 def known_line(websocket: object) -> Line | None:
     """Return the line of `websocket`, if it has one."""
     return line_in(getattr(websocket, "scope", None))

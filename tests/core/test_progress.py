@@ -436,3 +436,80 @@ def test_the_limit_is_what_a_full_log_takes_of_memory_however_short_the_messages
 
     for size in (0, 10, 1000):
         assert asyncio.run(fill(size)) < 1.3 * limit
+
+
+# Found by the model of test_model.py, or missed by it.
+
+
+@in_loop
+async def test_whoever_waits_for_a_message_whose_write_fails_is_told():
+    room = Room(limit=2000)
+    member = joined(room)
+    member.line.fill()
+    sending = asyncio.create_task(publish_and_send(room, member))
+    saying = asyncio.create_task(member.line.say(encode("the app's own")))
+    await turn()
+
+    def fail(frames):
+        raise OSError
+
+    member.line.write = fail
+    member.line.drain()
+    with pytest.raises(WebSocketDisconnect):
+        await asyncio.wait_for(sending, 10)
+    with pytest.raises(OSError, match="ended"):
+        await asyncio.wait_for(saying, 10)
+    assert room.stats.waiting == 0
+
+
+async def publish_and_send(room, member):
+    await room.publish(KILOBYTE)
+    await room.send(KILOBYTE, member)
+
+
+@in_loop
+async def test_the_log_is_trimmed_when_the_last_one_in_step_has_caught_up_by_speaking():
+    crowd, room = Room(), Room(limit=200_000, patience=FOR_EVER)
+    for _ in range(TURN_BYTES // WRITE_BYTES - 2):
+        joined(crowd)  # their writes leave a turn of one write more
+    member = joined(room)
+    await turn()
+    await crowd.publish("a")
+    await publish_all(room, ["x" * 60_000] * 3)
+    waiting = asyncio.create_task(room.publish("y" * 150_000))
+    await asyncio.sleep(0)
+    assert len(member.line.writes) == 1
+    await room.send("for one", member)
+    await asyncio.wait_for(waiting, 10)
+
+
+@in_loop
+async def test_what_is_for_one_alone_is_written_after_it_has_left_its_last_room():
+    room = Room()
+    member = joined(room)
+    member.line.fill()
+    for number in range(3):
+        await room.send(str(number) * CHUNK, member)
+    room.leave(member)
+    await turn()
+    for count in range(1, 4):
+        member.line.full_after = count
+        member.line.take()
+        await turn()
+    assert [text[0] for text in member.line.texts] == ["0", "1", "2"]
+
+
+@in_loop
+async def test_a_leaver_hears_nothing_of_what_was_joined_for_those_who_stay():
+    room = Room()
+    stays, leaves = joined(room), joined(room)
+    for member in (stays, leaves):
+        member.line.fill()
+    await room.publish("before")
+    room.leave(leaves)
+    await room.publish("after")
+    stays.line.drain()  # in the same round, and from the same place
+    leaves.line.drain()
+    await turn()
+    assert stays.line.texts == ["before", "after"]
+    assert leaves.line.texts == ["before"]
