@@ -7,6 +7,7 @@ from typing import Literal
 from chatlib.core.member import Member
 
 REFILL = 0.05  # how much of a second comes back in each second
+PLAIN_SECONDS = 0.5  # longer than what a kernel or a busy machine may take for a healthy client
 
 OnFull = Literal["wait", "evict"]
 
@@ -18,7 +19,7 @@ class Patience:
     connection is full. Who holds the others up draws on `hold`, and that belongs to the room: it is
     spent while somebody waits to publish, the member who keeps the log full takes less than `limit`
     bytes a second, and a quarter of the members or more have had all there is. It comes back
-    slowly. Once it is used up, such a member is cut off after half of `hold`. One who has joined
+    slowly. Once it is used up, such a member is cut off after half a second. One who has joined
     since then has no claim to it at all: it is cut off as soon as it is a whole log behind, and the
     others wait for it.
 
@@ -94,7 +95,7 @@ class Patience:
             crawling = [m for m in holding if self._crawls(m, now) >= self.interval / 2]
             if not self.spend(now, seconds if crawling else 0.0):
                 return
-            plain = [m for m in crawling if self._crawls(m, now) >= self.hold / 2]
+            plain = [m for m in crawling if self._crawls(m, now) >= PLAIN_SECONDS]
             holding = [m for m in holding if m in plain or m.since > self._used_up_at]
         for member in holding:
             nothing = member.mark is not None and member.line.progress() == member.mark[1]

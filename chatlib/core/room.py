@@ -39,7 +39,7 @@ class Room:
     What a client that reads too little costs the others, on the defaults: one that keeps the log
     full while a quarter of the members or more have had all there is can slow the room down to
     1 MiB a second (`limit`), but no further: it, and all such members together, stand in the way
-    for half a second (`hold`), from then on for a twentieth of the time, and are cut off. Where
+    for 0.75 seconds (`hold`), from then on for a twentieth of the time, and are cut off. Where
     nobody waits for it, a member has ten seconds (`patience`) to take 10 KB.
 
     Args:
@@ -60,7 +60,7 @@ class Room:
         limit: int = 1024 * 1024,
         patience: float = 10.0,
         min_rate: float = 1024.0,
-        hold: float = 0.5,
+        hold: float = 0.75,
         on_full: OnFull = "wait",
     ) -> None:
         self.limit = limit
@@ -149,8 +149,9 @@ class Room:
         member = self._members.get(websocket)
         if member is not None:
             member.leave()
-            if all(source.left for source in member.line.sources):
-                forget_speaker(member.line)
+        line = known_line(websocket)
+        if line is not None and all(source.left for source in line.sources):
+            forget_speaker(line)
 
     async def publish(self, message: Content) -> None:
         """Send `message` to every member.

@@ -45,8 +45,8 @@ def test_a_log_that_loses_in_silence_is_noticed(wrong, expected):
         (0.6, 100.0, "✓✓✓"),
         (0.85, 200.0, "✓✓✓"),
         (10.0, 1024.0, "✗··"),
-        (1.0, 100.0, "✗··"),  # it is noticed up to a sixteenth of a second later
-        (0.93, 100.0, "✓✓✓"),
+        (1.0, 100.0, "✗··"),  # it is noticed up to a tenth of a second later
+        (0.9, 100.0, "✓✓✓"),
         (0.4, 100.0, "✓✗✓"),
         (0.5, 100.0, "✓✗✓"),  # not longer than the pause
         (0.51, 100.0, "✓✓✓"),

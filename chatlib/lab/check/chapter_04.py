@@ -61,7 +61,7 @@ def filled(log_class: Any, messages: str) -> Any:
 
 @PATIENCE.rule(
     "who takes nothing is gone within a second",
-    hint="the room looks sixteen times a second: patience and 1/16 s are a second at most",
+    hint="the room looks ten times a second: patience and a tenth more are a second at most",
     essential=True,
 )
 async def patience_ends(room: Any) -> None:
