@@ -59,4 +59,6 @@ def redact_logs(*parameters: str) -> None:
     """
     _filter.parameters.update(parameters)
     for name in LOGGERS:
-        logging.getLogger(name).addFilter(_filter)
+        filters = logging.getLogger(name).filters
+        if _filter not in filters:
+            filters.insert(0, _filter)  # a filter that was there before may keep what it sees

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from chatlib.core import redact
 from chatlib.core.redact import RedactingFilter
 
 
@@ -59,3 +60,12 @@ def test_text_that_is_not_utf8_leaves_no_traceback(redacting):
 def test_a_decoding_error_of_the_apps_own_keeps_its_traceback(redacting):
     error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     assert logged(redacting, "Exception in ASGI application\n", error=error).exc_info
+
+
+def test_what_a_filter_that_was_there_first_sees_is_redacted_too(monkeypatch):
+    seen = []
+    logger = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(logger, "filters", [lambda record: seen.append(record.getMessage())])
+    redact.redact_logs("token")
+    logger.error("%s accepted", "/ws?token=s3cret")
+    assert seen == ["/ws?token=[redacted] accepted"]
