@@ -59,7 +59,7 @@ class Figure:
     """One run.
 
     Attributes:
-        cost: microseconds of the server's processor time for one delivery.
+        cost: microseconds of the server's CPU time for one delivery.
         server: which part of the run the server was on a processor.
         load: which part of it the load was.
     """
@@ -82,7 +82,7 @@ def serving(name: str) -> Iterator[tuple[int, psutil.Process]]:
 
 
 def processor_time(server: psutil.Process) -> float:
-    """Return the seconds of processor time that `server` has had."""
+    """Return the seconds of CPU time that `server` has had."""
     times = server.cpu_times()
     return float(times.user + times.system)
 
@@ -168,7 +168,7 @@ def longest_gap(name: str, number: int = 20) -> float:
 
 
 def flood(name: str, number: int = 50, count: int = 12_000) -> float:
-    """Return the server's processor time for `count` messages of 1 KB to `number` clients."""
+    """Return the server's CPU time for `count` messages of 1 KB to `number` clients."""
     with serving(name) as (port, server), Crowd(port, number) as readers:
         message = frame(KILOBYTE)
         each, _ = readers.frames_each(message)
@@ -286,9 +286,9 @@ def main() -> None:
     print(f"{machine()}; median of {options.rounds} rounds.\n")
     print(*cpu_table(figures, options.clients, flights), sep="\n")
     print(
-        "\n*load ÷ server*: the processor time of the load over that of the server, in the median. "
+        "\n*load ÷ server*: the CPU time of the load over that of the server, in the median. "
         "Below 1 the server was the busier of the two, and so was not waiting for the load; above, "
-        "it may have waited, which costs it no processor time.\n"
+        "it may have waited, which costs it no CPU time.\n"
     )
 
     print("| | memory of an idle connection, KB |\n|---|---|")

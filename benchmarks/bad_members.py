@@ -89,7 +89,7 @@ HEAD = (
 
 
 def others_time() -> float:
-    """Return the seconds of processor time that went to others than us and our processes."""
+    """Return the seconds of CPU time that went to others than us and our processes."""
     times, me = psutil.cpu_times()._asdict(), psutil.Process()
     ours = [process.cpu_times() for process in (me, *me.children())]
     # The system's interrupts count for the processes that they hit; guests are in `user` already.

@@ -12,10 +12,10 @@ from chatlib.core.room import Room
 class Connections(MutableSequence[WebSocket]):
     """The members of a room, in the order in which they came, as a list that is always current.
 
-    What is appended joins the room, and what is removed leaves it. Going through it goes through a
-    snapshot, so whoever joins or leaves meanwhile makes it skip nobody.
+    A WebSocket that is appended joins the room, and one that is removed leaves it. A loop over the
+    list goes through a snapshot, so that joins and leaves meanwhile make it skip nobody.
 
-    It cannot be sorted, nor an item be replaced: the order is that in which they came.
+    The list cannot be sorted, and an item cannot be replaced: the order is that of the joins.
     """
 
     def __init__(self, room: Room) -> None:
@@ -40,7 +40,9 @@ class Connections(MutableSequence[WebSocket]):
             self.room.leave(websocket)
 
     def __setitem__(self, index: object, value: object) -> None:
-        raise TypeError("connections stand as they came: write remove(one) and append(another)")
+        raise TypeError(
+            "connections are in the order of their joins: write remove(one) and append(another)"
+        )
 
     def insert(self, index: int, value: WebSocket) -> None:
         """Have `value` join the room. Harmless if it is a member already.
@@ -50,7 +52,7 @@ class Connections(MutableSequence[WebSocket]):
             TypeError: `index` is not the end.
         """
         if index < len(self):
-            raise TypeError("connections stand as they came: write append(websocket)")
+            raise TypeError("connections are in the order of their joins: write append(websocket)")
         self.room.join(value)
 
     def remove(self, value: WebSocket) -> None:
@@ -60,7 +62,7 @@ class Connections(MutableSequence[WebSocket]):
             ValueError: it is no member, and its connection has not ended.
         """
         states = (getattr(value, name, None) for name in ("client_state", "application_state"))
-        # The room drops who has gone by itself, and so before old code comes to do it.
+        # The room drops a connection that has ended by itself, before old code comes to do it.
         if value not in self and WebSocketState.DISCONNECTED not in states:
             raise ValueError("this WebSocket is not among the connections")
         self.room.leave(value)

@@ -27,8 +27,8 @@ NEEDED = (
     *("curr_msg_data_type", "frames", "read_paused", "transport", "writable"),
     *("connection_lost", "eof_received", "handle_close", "handle_connect", "keepalive_timeout"),
     *("data_received", "handle_cont", "handle_ping", "queue", "send_keepalive_ping"),
-    *("handle_parser_exception", "pause_writing", "receive", "resume_writing", "run_asgi", "send"),
-    *("send_receive_event_to_app", "shutdown"),
+    *("handle_parser_exception", "on_task_complete", "pause_writing", "receive", "resume_writing"),
+    *("send", "send_receive_event_to_app", "shutdown"),
 )
 
 
@@ -49,18 +49,13 @@ class FanoutProtocol(PatientKeepalive):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.inner_app, self.app = self.app, self.run_app
         self.app_closed = False
         self.abort_timer: asyncio.TimerHandle | None = None
         self.stopping: asyncio.Task[None] | None = None
         for factory in self.conn.available_extensions or ():
             factory.server_no_context_takeover = True  # type: ignore[attr-defined]
             factory.client_no_context_takeover = True  # type: ignore[attr-defined]
-
-    def handle_connect(self, event: Any) -> None:
-        super().handle_connect(event)
-        if self.response.status_code == 101:
-            self.line = TransportLine(self.loop, self.writable, self.transport)
-            self.scope["extensions"][EXTENSION] = {"line": self.line}
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -94,8 +89,13 @@ class FanoutProtocol(PatientKeepalive):
                     raise ClientDisconnected
         if kind in {"websocket.close", "websocket.http.response.start"}:
             self.app_closed = True
+        if kind == "websocket.close":
             self.finish()
         await super().send(message)
+        if self.close_sent:
+            self.finish()  # an answer that refuses is sent with the last part of its body
+        if kind == "websocket.accept" and self.handshake_complete:
+            del self.request, self.response  # 2 KB that nothing needs after the handshake
 
     async def say(self, line: TransportLine, message: Any) -> None:
         """Send what the app sends by itself, in its place among what the rooms send."""
@@ -151,22 +151,21 @@ class FanoutProtocol(PatientKeepalive):
             self.finish()
             super().shutdown()
 
-    async def run_asgi(self) -> None:
-        app = self.app
+    async def run_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the app, in its task; and bring its client all that was said, however it ends."""
+        self.line = line = TransportLine(self.loop, self.writable, self.transport)
+        line.handler = asyncio.current_task()
+        scope["extensions"][EXTENSION] = {"line": line}
+        try:
+            await self.inner_app(scope, receive, send)
+        finally:
+            if not self.close_sent:
+                if not line.idle:
+                    self.cut_when_it_stands()
+                await line.drain()
 
-        async def to_its_end(*args: Any) -> None:
-            if self.line is not None:
-                self.line.handler = asyncio.current_task()
-            try:
-                await app(*args)
-            finally:
-                if self.line is not None and not self.close_sent:
-                    if not self.line.idle:
-                        self.cut_when_it_stands()
-                    await self.line.drain()
-
-        self.app = to_its_end
-        await super().run_asgi()
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
         self.finish()
 
     def finish(self) -> None:

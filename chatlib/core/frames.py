@@ -24,7 +24,7 @@ def plain(message: Content) -> str | bytes:
     enum or a model, goes as FastAPI writes it in a response.
 
     Raises:
-        TypeError: `message` is neither text nor bytes nor what is sent as JSON.
+        TypeError: `message` is not text, not bytes, and not what is sent as JSON.
         ValueError: JSON cannot express what is in it.
     """
     if isinstance(message, str):
@@ -48,7 +48,7 @@ def known(value: object) -> Any:
     """Return `value`, which JSON does not know, as something that it does."""
     try:
         return jsonable_encoder(value)
-    except Exception as error:  # whatever its own code raises
+    except Exception as error:  # its own code may raise anything
         raise ValueError(f"JSON cannot express {described(value)}") from error
 
 
@@ -57,7 +57,7 @@ JSON = json.JSONEncoder(default=known, allow_nan=False, ensure_ascii=False, sepa
 
 
 def described(value: object) -> str:
-    """Return what `value` is; and what to write, if there is an `await` wanting."""
+    """Return what `value` is; and what to write, if an `await` is missing."""
     forgotten = "; write await before the call that made it" if inspect.isawaitable(value) else ""
     return f"{type(value).__name__}: {value!r:.80}{forgotten}"
 
@@ -69,7 +69,7 @@ def encode(message: Content) -> bytes:
     connection that has negotiated compression (RFC 7692, section 6), so one frame fits them all.
 
     Raises:
-        TypeError: `message` is neither text nor bytes nor what is sent as JSON.
+        TypeError: `message` is not text, not bytes, and not what is sent as JSON.
         ValueError: JSON or UTF-8 cannot express it. UTF-8 cannot express half a surrogate pair.
     """
     data = plain(message)

@@ -1,6 +1,6 @@
-"""Those members of a room who live in one event loop: who is where in the log, and the writing.
+"""The members of a room in one event loop: their places in the log, and the writing.
 
-*Progress* is kept here: a flush ends after one round, and whatever asks for more asks for another.
+*Progress* is kept here: a flush ends after one round, and if there is more, asks for another.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ STEP_BYTES = 8 * WRITE_BYTES  # how much is written between two looks at what th
 
 
 class Group:
-    """Those members of a room whose connections live in one event loop: a reader of its ring.
+    """The members of a room whose connections are in one event loop. It is a reader of the ring.
 
-    It is touched in that loop alone, but for `news`, `leaving` and `asked`.
+    It is used in that loop alone, except for `news`, `members`, `leaving` and `asked`.
 
     Args:
         ring: the log that is read.
-        patience: how long the room waits for whom.
+        patience: the rules for which members are cut off.
         loop: the event loop.
-        on_leave: called in any thread for a member who has left or is gone, perhaps for both.
-        on_watch: called in the loop when there is something to look at from time to time.
+        on_leave: called in any thread when a member has left, and when it is gone.
+        on_watch: called in the loop when there is a member to look at from time to time.
         on_closed: called in any thread when the event loop turns out to be closed.
 
     Attributes:
         in_step, apart: the members: those in step, and all others.
-        leaving: the members who have just left. Changed under the lock of the ring.
-        low: a place in the log that no member is behind.
-        asked: since when its event loop has been asked for a sign of life, or None.
+        leaving: the members that have just left. Changed under the lock of the ring.
+        low: a place in the log that every member has reached.
+        asked: when its event loop was asked for a sign of life, until it gives one; or None.
         delivered, sent_bytes: what was written.
     """
 
@@ -67,7 +67,7 @@ class Group:
         return [*list(self.in_step), *list(self.apart)]
 
     def move(self, member: Member, state: State) -> None:
-        """Bring `member` into `state`. Who is gone stays gone."""
+        """Bring `member` into `state`. A member that is gone stays gone."""
         if member.state is State.GONE:
             return
         self.in_step.pop(member, None)
@@ -84,10 +84,10 @@ class Group:
             self.news()  # the log may be shorter without it
 
     def admit(self, member: Member) -> None:
-        """Take in a member who joins."""
+        """Take in a member that joins."""
         sources = member.line.sources
         for source in sources:
-            source.on_pause()  # who is in several rooms is in step in none
+            source.on_pause()  # a connection in several rooms is in step in none of them
         sources.append(member)
         self.move(member, State.JOINING)
         self._step_in(member)
@@ -95,14 +95,14 @@ class Group:
             self.watch(member)
 
     def first(self, member: Member) -> None:
-        """Have `member` written before the others next time: who speaks hears of it first."""
+        """Have `member` written before the others next time: a speaker hears itself first."""
         if member.state is State.IN_STEP:
             self.move(member, State.BEHIND)
 
     def news(self) -> None:
-        """Have the members written what is new, in this turn of the event loop or the next ones.
+        """Have what is new written to the members, in this turn of the event loop or the next ones.
 
-        This may be called in any thread.
+        It may be called in any thread.
         """
         self._news = True
         if self._flushing:
@@ -122,24 +122,24 @@ class Group:
         turn_here().add(self.flush())
 
     def flush(self) -> Iterator[int]:
-        """Write what is new, a chunk to each member who can take it.
+        """Write what is new, a chunk to each member that can take it.
 
         Where it yields, the turn of the event loop may end. It yields what that has cost.
         """
         self._news = False
         end = self._note_leavers()
-        for member in list(self.apart):  # first, so that who spoke hears of it before the others
+        for member in list(self.apart):  # first, so that a speaker hears before the others
             yield member.line.step() + WRITE_BYTES
         if self.in_step and self._flushed < end:
             count, data, self._flushed = self.chunk(self._start, end)
             written = 0
             for member in list(self.in_step):
                 if member.cursor == self._start and member.state is State.IN_STEP:
-                    member.cursor = self._flushed  # whom this very write pauses, it has served
+                    member.cursor = self._flushed  # now: this write may pause the member
                     member.count(count, len(data))
                     try:
                         member.line.write(data)
-                    except Exception:  # the others are owed theirs, whatever befell this one
+                    except Exception:  # which must not cost the others their message
                         member.line.abort()
                     written += len(data) + WRITE_BYTES
                     if written > STEP_BYTES:
@@ -155,7 +155,7 @@ class Group:
             self.news()
 
     def _note_leavers(self) -> int:
-        """Return where the log ends, once all who have left up to there are known."""
+        """Return where the log ends, and note all members that have left up to there."""
         with self.ring.lock:
             leaving, self.leaving = self.leaving, []
             end = self.ring.end
@@ -164,7 +164,7 @@ class Group:
         return end
 
     def _settle(self) -> None:
-        """Note who has come how far, and have the ring drop what all have been written."""
+        """Note how far each member has come, and have the ring drop what nobody needs any more."""
         self._chunks.clear()
         for member in list(self.apart):
             if member.state is State.LEAVING and member.next_stamp() is None:
@@ -183,7 +183,7 @@ class Group:
             self.move(member, State.IN_STEP)
 
     def _more(self) -> bool:
-        """Return whether another round would write something, or note that somebody has had it."""
+        """Return whether another round would write something, or note that a member has had it."""
         return self._flushed < self.ring.end or any(
             member.line.writable.is_set() and not member.line.idle for member in self.apart
         )
@@ -191,7 +191,7 @@ class Group:
     def chunk(self, place: int, until: int) -> tuple[int, bytes, int]:
         """Return how many frames there are from `place` on, those frames, and where they end.
 
-        It is about `CHUNK` bytes at most, and joined once for all who are at that place.
+        They are about `CHUNK` bytes at most, and joined once for all members at that place.
         """
         found = self._chunks.get(place)
         if found is None or found[2] > until:
@@ -210,15 +210,15 @@ class Group:
         )
 
     def watch(self, member: Member) -> None:
-        """Look at times whether a member takes enough, while its line takes no more."""
+        """Look from time to time whether `member` takes enough, while its line is full."""
         if member.mark is None:
             member.mark = member.seen = (self.loop.time(), member.line.progress())
         self.on_watch()
 
     def look(self, late: float) -> bool:
-        """Cut off who takes too little; return whether there is more to look at later.
+        """Cut off members that take too little; return whether there are any to look at later.
 
-        `late` is for how many seconds the event loop was blocked: nobody could be served then.
+        `late` is for how many seconds the event loop was blocked: no client could be served then.
         """
         now = self.loop.time()
         self.patience.look(self.apart, now, late)
@@ -230,6 +230,6 @@ class Group:
         self.asked = None
 
     def bury(self) -> None:
-        """Cut off all: the room went on without them while their event loop did not run."""
+        """Cut off all members: the room went on while their event loop did not run."""
         for member in self.members:
             self.patience.evict(member, "blocked")

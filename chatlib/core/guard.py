@@ -1,4 +1,4 @@
-"""The door of an app: who may open a WebSocket, and what a send to a closed one means."""
+"""Protect an app: which pages may open a WebSocket, and what a send to a closed one means."""
 
 import contextlib
 from collections.abc import Collection
@@ -13,22 +13,23 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Guard:
-    """ASGI middleware that stands in front of an app's WebSockets.
+    """ASGI middleware in front of the WebSockets of an app.
 
     A browser names the page that opens a WebSocket in the `Origin` header, and sends the visitor's
-    cookies along whatever that page is (RFC 6455, section 10.2). So a handshake is let in when it
+    cookies along, whichever page it is (RFC 6455, section 10.2). So a handshake is let in when it
     has no `Origin` (no browser), when the origin is the host and port that the request was sent
     to, or when it stands in `origins`. Any other is refused before `accept`, which the client sees
     as HTTP 403.
 
-    A message of more than `max_bytes` closes its connection with 1009, whatever the server lets in.
+    A message of more than `max_bytes` closes its connection with 1009, even if the server lets
+    bigger ones in.
 
     Once the server has closed a connection by itself (a message too big, a missed pong), the next
     `send` raises `OSError`, as the ASGI specification asks, where uvicorn raises `RuntimeError`.
     Starlette turns an `OSError` into the `WebSocketDisconnect` that handlers wait for.
 
     Args:
-        app: the ASGI app behind the door.
+        app: the ASGI app to protect.
         origins: further origins to let in, such as `{"https://example.com"}`, written as a browser
             writes them: no path and no closing slash. `"*"` lets in every origin.
         max_bytes: how big a message may be, in UTF-8 if it is text.
@@ -47,7 +48,7 @@ class Guard:
         for origin in origins:
             if origin != "*" and (origin.endswith("/") or "://" not in origin):
                 raise ValueError(
-                    f"an origin is a scheme, a host and perhaps a port, such as "
+                    f"an origin is a scheme, a host and, if it needs one, a port, such as "
                     f"'https://example.com'; got {origin!r}"
                 )
         self.app = app
@@ -72,7 +73,7 @@ class Guard:
             return True
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(origins) > 1 or len(hosts) > 1:
-            return False  # which of them is true, nobody can say
+            return False  # nobody can say which of them is true
         return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
 
     def only_small(self, scope: Scope, receive: Receive, send: Send) -> Receive:

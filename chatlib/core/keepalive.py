@@ -5,12 +5,12 @@ from typing import Any
 from chatlib.core.reading import BoundedReading
 from chatlib.core.transportline import TransportLine
 
-LEAST_RATE = 1024  # bytes a second that a client takes whose pong, or close, is waited for
+LEAST_RATE = 1024  # bytes a second that a client has to take, to be waited for
 KERNEL_BYTES = 8 * 1024 * 1024  # what a client may have yet to read of what its kernel has
 
 
 class PatientKeepalive(BoundedReading):
-    """uvicorn's keepalive, which gives a client its time anew while the pong cannot be there yet.
+    """uvicorn's keepalive, which gives a client all its time again while no pong can be there yet.
 
     - While nobody reads: the handler is busy, and more is unread than is read ahead.
     - While the client takes what was sent before the ping, at `LEAST_RATE` at least.
@@ -23,12 +23,9 @@ class PatientKeepalive(BoundedReading):
         self.line: TransportLine | None = None
         self.taken = self.ping_taken = 0
 
-    async def receive(self) -> Any:
-        was_paused = self.read_paused
-        message = await super().receive()
-        if was_paused and not self.read_paused and self.pong_timer is not None:
+    def reads_on(self) -> None:
+        if self.pong_timer is not None:
             self.wait_for_pong()  # it may have come while nobody read
-        return message
 
     def send_keepalive_ping(self) -> None:
         super().send_keepalive_ping()

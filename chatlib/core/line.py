@@ -1,8 +1,9 @@
-"""A line: one connection as the rooms see it, whatever server holds it.
+"""A line: one connection as the rooms see it, on any server.
 
 *Order* is kept here, for one client: what the rooms have for it, what is for it alone, and what the
-app sends by itself all bear stamps of one counter, and are written in the order of their stamps.
-*End*, likewise: when a line ends, everybody who waits on it is told, and it lets go of all it held.
+app sends by itself all get stamps from one counter, and are written in the order of their stamps.
+*End* is kept here too: when a line ends, every task that waits for it is told, and the line lets go
+of all that it held.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from chatlib.core.ring import Waiter, cost, new_stamp, wake
 from chatlib.core.source import Source
 
 EXTENSION = "chatlib.fanout"
-CHUNK = 64 * 1024  # the most that is joined for one write, but for its last frame
+CHUNK = 64 * 1024  # the most that is joined for one write, apart from its last frame
 ORDER_BYTES = 1024  # to look at one source for the next frame costs as much as to copy this much
 
 
@@ -49,8 +50,8 @@ class Line:
         loop: the event loop of the connection.
         writable: set while the line takes more.
         sources: the places that it is written from, one for each room that the connection is in.
-        own_bytes: the memory of all that is held for this client alone.
-        ended: whether it will never take anything again.
+        own_bytes: how much memory is held for this client alone.
+        ended: whether the connection has ended, and takes nothing any more.
         handler: the task that runs the app for this connection, where the server says so.
         in_flight: the size of the message that the server has in hand, where it shows no progress
             until the message is through.
@@ -74,7 +75,9 @@ class Line:
         self.sources: list[Source] = []
         self.own_bytes = self.in_flight = 0
         self.ended = False
-        self._own: deque[Own] = deque()
+        self._own: (
+            deque[Own] | tuple[()]
+        ) = ()  # most lines never hold one, and a deque has 700 bytes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # a connection has no copy; the scope that it is found in may be copied
@@ -110,10 +113,10 @@ class Line:
             self.feed()  # or else the rooms do, in their turn
 
     def end(self) -> None:
-        """Tell all that the line takes no more for ever. Harmless a second time."""
+        """End: tell the sources, and every task that waits. Harmless a second time."""
         self.ended = True
         sources, self.sources = self.sources, []
-        own, self._own = self._own, deque()
+        own, self._own = self._own, ()
         self.own_bytes = 0
         for source in sources:
             source.on_end()
@@ -122,7 +125,7 @@ class Line:
                 wake(one.written, EndedError("the connection has ended"))
 
     def let_go(self, source: Source) -> None:
-        """Be written from `source` no more."""
+        """Take no more from `source`."""
         if source in self.sources:
             self.sources.remove(source)
         if not self.sources:
@@ -144,6 +147,8 @@ class Line:
                 wake(one.written, EndedError("the connection has ended"))
             return
         one.stamp = new_stamp()
+        if not isinstance(self._own, deque):
+            self._own = deque()
         self._own.append(one)
         self.own_bytes += cost(one.frame)
         self.feed()
@@ -162,7 +167,7 @@ class Line:
         try:
             await one.written
         finally:
-            if one in self._own:  # cancelled
+            if isinstance(self._own, deque) and one in self._own:  # cancelled
                 self._own.remove(one)
                 self.own_bytes -= cost(frame)
 
@@ -195,7 +200,7 @@ class Line:
             data = b"".join(frames)
             if data:
                 self.write(data)
-        except Exception:  # the others are owed theirs, whatever befell this one
+        except Exception:  # which must not cost the others their message
             self.abort()
             data, error = b"", EndedError("the connection has ended")
         for waiter in written:
@@ -205,7 +210,7 @@ class Line:
         return len(data) + (len(frames) - 1) * len(self.sources) * ORDER_BYTES
 
     def _take(self) -> tuple[list[bytes], list[Waiter]]:
-        """Take a chunk of what waits, in order; return it, and who waits until it is written."""
+        """Take a chunk of what waits, in order; return it, and what to wake once it is written."""
         sources, own = self.sources, self._own
         if len(sources) == 1 and not own:
             return [sources[0].take_chunk()], []
@@ -221,7 +226,7 @@ class Line:
                     first, stamp = source, at
             if first is not None:
                 frames.append(first.take_one())
-            elif own:
+            elif isinstance(own, deque) and own:
                 one = own.popleft()
                 frames.append(one.frame)
                 self.own_bytes -= cost(one.frame)

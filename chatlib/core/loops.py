@@ -1,7 +1,7 @@
-"""The event loops that the members of one room live in, each with a `Group` of them.
+"""The event loops that the members of one room are in, each with a `Group` of them.
 
-*Progress*, where an event loop is at fault: one that has ended, or does not run, cannot see to its
-members itself, and whoever publishes from another one would wait for them for ever.
+*Progress* is kept here where an event loop is at fault. One that has ended, or does not run, does
+not serve its members, and a task that publishes in another one would wait for them for ever.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from chatlib.core.member import Member, State
 from chatlib.core.patience import Patience
 from chatlib.core.ring import Ring, Waiter
 
-HELD_UP = 0.25  # the share of the members who have had all, above which the others hold them up
+HELD_UP = 0.25  # the share of the members that have had all, from which on the others hold them up
 
 
 class Loops:
@@ -24,8 +24,8 @@ class Loops:
 
     Args:
         ring: the log of the room.
-        patience: whom the room cuts off. Its clocks look at that.
-        on_leave: called in any thread for a member who has left or is gone, perhaps for both.
+        patience: the rules for which members are cut off. The clocks apply them.
+        on_leave: called in any thread when a member has left, and when it is gone.
     """
 
     def __init__(self, ring: Ring, patience: Patience, on_leave: Callable[[Member], None]) -> None:
@@ -53,7 +53,7 @@ class Loops:
             )
 
     def group_here(self) -> Group:
-        """Return the group of the event loop that runs."""
+        """Return the group of the running event loop."""
         loop = asyncio.get_running_loop()
         with self._lock, self.ring.lock:
             group = self._groups.get(loop)
@@ -85,13 +85,13 @@ class Loops:
         self.ring.trim()
 
     def held_up(self) -> bool:
-        """Return whether so many members have had all that those who have not hold them up."""
+        """Return whether so many members have had all there is that the others hold them up."""
         groups = self.groups
         caught_up = sum(group.caught_up() for group in groups)
         return caught_up >= max(1, HELD_UP * sum(len(group.members) for group in groups))
 
     def watch(self) -> None:
-        """Have the clock of the event loop that runs go."""
+        """Start the clock of the running event loop, if it does not go."""
         loop = asyncio.get_running_loop()
         if loop not in self._clocks:
             self._clocks.add(loop)
@@ -99,11 +99,11 @@ class Loops:
             loop.call_at(due, self._tick, loop, due)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Look at the members who are behind, and again later while there are any."""
+        """Look at the members that are behind, and again later while there are any."""
         self._clocks.discard(loop)
         late = loop.time() - due
         group = self._groups.get(loop)
-        # A timer is late by a little always, and by much where the event loop was blocked.
+        # A timer is always a little late; it is very late if the event loop was blocked.
         more = group is not None and group.look(late if late > self.patience.interval else 0.0)
         self.look_elsewhere()
         if more or self.ring.waiting:
@@ -134,10 +134,10 @@ class Loops:
         return not group.loop.is_running() and silent >= rules.patience
 
     async def wait_for(self, held: Waiter, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until `held` is done, as long as `loop`, which has to see to that, is there.
+        """Wait until `held` is done, as long as `loop`, which has to do it, runs.
 
         Raises:
-            EndedError: it is not.
+            EndedError: it has ended.
         """
         still = 0.0
         while not held.done():

@@ -1,4 +1,4 @@
-"""Who is connected, and sending to one of them or to all."""
+"""The open connections of an app, and sending to one of them or to all."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -11,8 +11,8 @@ from chatlib.core.frames import Content, plain
 from chatlib.core.room import Room
 
 NO_LIST_OF_YOUR_OWN = (
-    "active_connections shows who is in the room, and nothing can take its place: write "
-    ".append(websocket), .remove(websocket) or .clear(), and give what is yours another name"
+    "active_connections shows the members of the room, and cannot be replaced: write "
+    ".append(websocket), .remove(websocket) or .clear(), and give a list of your own another name"
 )
 
 
@@ -23,14 +23,14 @@ async def no_room() -> None:
 class ConnectionManager:
     """Keeps the open connections of a chat, and sends to one of them or to all.
 
-    It has the names that everybody's manager has, and stands on a `Room`, which says how long the
-    others wait for a slow client. One that is gone costs nobody else anything.
+    It has the names of the class in FastAPI's documentation, and is built on a `Room`, which says
+    how long the others wait for a slow client. One that is gone costs nobody else anything.
 
     A message is text (`str`) or bytes; or a Pydantic model, a dict, a list or a tuple, which is
     sent as JSON in a text message.
 
     Args:
-        room: the room to stand on, where `Room()` with its own bounds will not do.
+        room: the room to use, if it should not be `Room()` with its default bounds.
 
     Attributes:
         room: the room, with its `stats`.
@@ -48,7 +48,7 @@ class ConnectionManager:
     def active_connections(self) -> Connections:
         """The open connections, in the order in which they came.
 
-        Use it as a list: who is appended is added, as by `add`, and who is removed is disconnected.
+        Use it as a list: `append` adds a connection, as `add` does, and `remove` disconnects it.
         """
         return Connections(self.room)
 
@@ -100,7 +100,7 @@ class ConnectionManager:
             try:
                 await self.room.send(message, websocket)
             except LookupError:
-                pass  # it is no member; but it can be sent to all the same
+                pass  # it is no member, and can be sent to all the same
             else:
                 return
         data = plain(message)

@@ -16,12 +16,12 @@ class State(Enum):
         joining ──► in step ◄──► behind
            └───────────┴────────────┴──► leaving ──► gone
 
-    - *Joining*: its place is the end of the log as it joined; the group has yet to come there.
-    - *In step*: it has been written all that the last flush wrote. It takes more, its connection is
-      in no other room, and nothing waits for it alone: all in step are written the same bytes.
-    - *Behind*: it has a place of its own, and its line writes it, which knows the order.
-    - *Leaving*: likewise, up to the place where it left.
-    - *Gone*: it has had all that it was due, or its connection has ended.
+    - *Joining*: it begins where the log ended when it joined; the group is not there yet.
+    - *In step*: it has had all that the last flush wrote. It can take more, its connection is in no
+      other room, and nothing waits for it alone: all members in step are written the same bytes.
+    - *Behind*: it has a place of its own, and its line does the writing, in the right order.
+    - *Leaving*: as behind, up to the place where it left.
+    - *Gone*: it has had all that was said before it left, or its connection has ended.
     """
 
     JOINING = auto()
@@ -32,7 +32,7 @@ class State(Enum):
 
 
 class Company(Protocol):
-    """What a member needs of the members of its event loop, its `Group`."""
+    """What a member needs of the group of its event loop."""
 
     ring: Ring
     on_leave: "Callable[[Member], None]"
@@ -115,9 +115,9 @@ class Member:
         self.group.sent_bytes += size
 
     def leave(self) -> None:
-        """Hear nothing that is published from now on. In any thread; harmless a second time."""
+        """Take nothing that is published from now on. In any thread; harmless a second time."""
         group = self.group
-        with group.ring.lock:  # so that no flush is between the place and who leaves at it
+        with group.ring.lock:  # so that a flush knows all that leave before the place it goes up to
             if self.left:
                 return
             self.stop = group.ring.end

@@ -1,4 +1,4 @@
-"""How long a room waits for a member who takes too little: *progress*, where it is one's fault."""
+"""How long a room waits for a member: *progress*, where a client takes too little."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,15 +13,15 @@ OnFull = Literal["wait", "evict"]
 
 
 class Patience:
-    """Whom a room cuts off, and when.
+    """The rules for which members a room cuts off, and when.
 
-    Who costs the others nothing has `patience` seconds to take `min_rate` bytes a second, while its
-    connection is full. Who holds the others up draws on `hold`, and that belongs to the room: it is
-    spent while somebody waits to publish, the member who keeps the log full takes less than `limit`
-    bytes a second, and a quarter of the members or more have had all there is. It comes back
-    slowly. Once it is used up, such a member is cut off after half a second. One who has joined
-    since then has no claim to it at all: it is cut off as soon as it is a whole log behind, and the
-    others wait for it.
+    1. A member whose connection is full has to take `min_rate` bytes a second, on average over
+       `patience` seconds.
+    2. All members that hold up the others share `hold` seconds. A member holds up the others while
+       a task waits to publish, this member keeps the log full and takes less than `limit` bytes a
+       second, and a quarter of the members or more have had all there is. The seconds come back
+       slowly. Once they are used up, such a member is cut off after half a second; and one that
+       has joined since then, as soon as it is a whole log behind and the others wait for it.
 
     Args:
         limit, patience, min_rate, hold, on_full: as for `Room`.
@@ -60,10 +60,10 @@ class Patience:
         self._used_up_at = float("inf")
 
     def look(self, members: Iterable[Member], now: float, late: float) -> None:
-        """Cut off who has taken less than `min_rate` for `patience` seconds.
+        """Rule 1: cut off members that have taken less than `min_rate` for `patience` seconds.
 
-        While its line takes more, it is the server that has not written yet: that is no fault of
-        the member's. Nor are the last `late` seconds, in which the event loop was blocked.
+        The time does not count while its line takes more: then it is the server that has not
+        written yet. The last `late` seconds do not count: the event loop was blocked.
         """
         rate = max(self.min_rate, 1 / self.patience)
         for member in list(members):
@@ -81,7 +81,7 @@ class Patience:
                 member.mark = (since, then)
 
     def judge(self, members: Iterable[Member], wanted: int, now: float, seconds: float) -> None:
-        """Cut off who keeps the log full beyond the room's patience.
+        """Rule 2: cut off members that keep the log full, once `hold` is used up.
 
         `wanted` is the place that all have to reach before the next message has room; `seconds`
         have passed since the last look.
@@ -109,7 +109,7 @@ class Patience:
         return 0.0
 
     def remember(self, members: Iterable[Member], now: float) -> bool:
-        """Note who has taken enough up to now; return whether there are any to look at later."""
+        """Note which members take enough now; return whether there are any to look at later."""
         watched = [member for member in members if member.mark is not None]
         for member in watched:
             if not self._crawls(member, now):
@@ -122,9 +122,9 @@ class Patience:
         member.line.abort()
 
     def spend(self, now: float, seconds: float) -> bool:
-        """Note that the others were held up for the last `seconds`; return whether it is used up.
+        """Note that the others were held up for `seconds`; return whether `hold` is used up.
 
-        Two event loops that note the same time count it once.
+        Seconds that two event loops note are counted once.
         """
         self._left = min(self.hold, self._left + max(0.0, now - self._counted) * REFILL)
         self._counted = now

@@ -1,11 +1,11 @@
-"""The reading side of a WebSocket connection on uvicorn, bounded whatever one client sends.
+"""The reading side of a WebSocket connection on uvicorn, with bounds for what a client sends.
 
 uvicorn parses all that one read brings, which is up to 256 KB, and then reads nothing until the
 handler has received every message. The first makes 170 MB of 256 KB that are well compressed. The
 second leaves a client's pong, close frame and end unseen for as long as its handler is busy.
 """
 
-from collections import deque
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -18,11 +18,18 @@ except ImportError:
 
 __all__ = ["BoundedReading", "WebSocketsSansIOProtocol"]
 
-FRAMES_A_TURN = 500  # parsed from one client before all else has its turn: some 2 ms
+FRAMES_A_TURN = 500  # parsed from one client before everything else has its turn: some 2 ms
 READ_AHEAD = 64 * 1024
 READ_ON = READ_AHEAD // 2  # lower: to stop and go on at each message is a third slower
-# What a message in the queue costs beyond its payload: measured 240 bytes on CPython 3.11 to 3.13.
+# What a message in the queue costs besides its payload: measured 240 bytes on CPython 3.11 to 3.13.
 OVERHEAD = 256
+IN_ITS_OBJECT = sys.getsizeof("")  # the part of it that `getsizeof` counts
+
+
+def memory_of(message: Any) -> int:
+    """Return how many bytes a `websocket.receive` takes in the queue."""
+    content = message["text"] if "text" in message else message["bytes"]
+    return OVERHEAD - IN_ITS_OBJECT + sys.getsizeof(content)
 
 
 class BoundedReading(WebSocketsSansIOProtocol):
@@ -30,7 +37,7 @@ class BoundedReading(WebSocketsSansIOProtocol):
 
     - Reading and parsing go on until the messages that the handler has not received come to
       `READ_AHEAD`. The rest of a read stays unparsed until the handler has received half of them.
-    - Of frames that ask nothing of the handler (pings, empty fragments) `FRAMES_A_TURN` are parsed
+    - Of frames that bring the handler nothing (pings, empty fragments) `FRAMES_A_TURN` are parsed
       in one turn of the event loop.
     - A message in many fragments costs a few times its payload, however small they are.
     - For a client that does not read its pongs one pong is kept, the latest (RFC 6455, 5.5.3).
@@ -41,8 +48,7 @@ class BoundedReading(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.costs: deque[int] = deque()  # of the messages in the queue
-        self.unread = 0  # their sum
+        self.unread = 0  # the memory of the messages in the queue
         self.coming = 0  # the same, with the frames that are parsed and not yet handled
         self.held = False
         self.parsed = 0  # frames, in this turn
@@ -93,6 +99,11 @@ class BoundedReading(WebSocketsSansIOProtocol):
         if self.held != self.read_paused:
             self.read_paused = self.held
             (self.transport.pause_reading if self.held else self.transport.resume_reading)()
+            if not self.held:
+                self.reads_on()
+
+    def reads_on(self) -> None:
+        """Reading goes on, after a pause."""
 
     def parse_soon(self) -> None:
         """Parse on in the next turn: a handler that only receives gives way to nobody else."""
@@ -109,7 +120,7 @@ class BoundedReading(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         message: Any = await self.queue.get()
         if message["type"] == "websocket.receive":
-            self.unread -= self.costs.popleft()
+            self.unread -= memory_of(message)
             if self.held and self.unread < READ_ON:
                 self.parse_soon()
         return message
@@ -134,18 +145,18 @@ class BoundedReading(WebSocketsSansIOProtocol):
         self.frames = []
         if self.close_sent:
             return
-        if self.curr_msg_data_type == "bytes":
-            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
-        else:
-            try:
-                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
-            except UnicodeDecodeError:
-                self.conn.fail(1007, "text that is not UTF-8")
-                self.handle_parser_exception()
-                return
-        cost = OVERHEAD + len(data)
-        self.costs.append(cost)
-        self.unread += cost
+        message: Any = {"type": "websocket.receive"}
+        try:
+            if self.curr_msg_data_type == "text":
+                message["text"] = data.decode()
+            else:
+                message["bytes"] = data
+        except UnicodeDecodeError:
+            self.conn.fail(1007, "text that is not UTF-8")
+            self.handle_parser_exception()
+            return
+        self.queue.put_nowait(message)
+        self.unread += memory_of(message)
 
     def handle_ping(self) -> None:
         pongs = self.conn.data_to_send()

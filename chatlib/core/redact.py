@@ -52,8 +52,8 @@ _filter = RedactingFilter()
 def redact_logs(*parameters: str) -> None:
     """Have uvicorn's log show `[redacted]` for the value of each query parameter named.
 
-    It works on the loggers `uvicorn.error` and `uvicorn.access`, in this process, whoever
-    configured them and whenever. Call it as often as you like: names add up. The headers in which
+    It works on the loggers `uvicorn.error` and `uvicorn.access`, in this process, however and
+    whenever they were configured. Call it as often as you like: names add up. The headers in which
     credentials travel, subprotocols included, are redacted too; uvicorn logs headers at DEBUG. Text
     that is not UTF-8 (the server closes with 1007) becomes one line without a traceback.
     """

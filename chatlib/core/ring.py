@@ -1,13 +1,14 @@
 """The ring: the recent frames of a room, each at its place, in one order for all.
 
-It knows no member and no socket. What reads it is a `Reader`: the members of one event loop. These
-hold at any moment, in any number of threads, and are kept here and nowhere else:
+It knows no member and no socket. What reads it is a `Reader`: the members of one event loop. It
+keeps these invariants, in any number of threads:
 
 - *Order.* A frame is appended once, at the end, and gets a stamp. Stamps come from one counter for
-  all rooms, so what one task says to several rooms has an order too.
-- *Bound.* What is held costs `limit` bytes at most, or it is a single frame.
-- *Fairness.* Who came first goes first: while one waits to append, nobody overtakes.
-- *Progress.* Who waits is let in as soon as the readers have moved on far enough, or have gone.
+  all rooms, so there is an order for what one task says to several rooms, too.
+- *Bound.* The frames in it cost `limit` bytes of memory at most, or it holds a single frame.
+- *Fairness.* Frames are appended in the order of the calls: while one waits, none overtakes it.
+- *Progress.* A frame that waits is appended as soon as the readers have moved on far enough, or
+  there are none.
 """
 
 import asyncio
@@ -34,10 +35,10 @@ def cost(frame: bytes) -> int:
 
 
 class Reader(Protocol):
-    """What a ring asks of those who read it."""
+    """What a ring needs of what reads it."""
 
     low: int
-    """A place that none of its members is behind."""
+    """A place that every member has reached."""
 
     def news(self) -> None:
         """Take note that there is something to read. Called in any thread."""
@@ -56,7 +57,7 @@ class Ring:
         first: the place of the oldest frame that is held.
         end: the place where the next frame goes.
         lock: held while places and readers change together.
-        readers: who is still to read what is appended. Changed under the lock.
+        readers: what is still to read what is appended. Changed under the lock.
     """
 
     def __init__(self, limit: int) -> None:
@@ -69,12 +70,12 @@ class Ring:
 
     @property
     def waiting(self) -> int:
-        """How many wait to append, or did and were cancelled."""
+        """How many calls wait to append, or did and were cancelled."""
         return len(self._queue)
 
     @property
     def wanted(self) -> int:
-        """The place up to which all have to read before the next who waits is let in."""
+        """The place up to which all have to read before the next frame that waits has room."""
         with self.lock:
             if not self._queue:
                 return self.first
@@ -99,7 +100,7 @@ class Ring:
         return None
 
     def forget_cancelled(self) -> None:
-        """Let those who come after one who waited and was cancelled have its turn."""
+        """Drop the waiting frames whose call was cancelled, and let those behind them in."""
         with self.lock:
             first = self._queue[0] if self._queue else None
             while self._queue and self._queue[0][1].cancelled():
@@ -119,14 +120,15 @@ class Ring:
         """
         until = min(until, place + size)
         frames = []
-        while place < until and place in self._frames:  # or else its reader has been left behind
+        # A frame that is gone: the ring went on without this reader.
+        while place < until and place in self._frames:
             frame = self._frames[place][1]
             frames.append(frame)
             place += len(frame) + OVERHEAD
         return frames, place
 
     def trim(self) -> None:
-        """Drop what all have read, and let in those who wait for that, the first one first."""
+        """Drop what all have read, and append the frames that wait for room, in their order."""
         admitted = []
         with self.lock:
             low = min([reader.low for reader in self.readers], default=self.end)
@@ -155,7 +157,7 @@ class Ring:
 
 
 def wake(waiter: Waiter, error: Exception | None = None) -> None:
-    """Let who awaits `waiter` go on, or have `error` raised there, in whatever event loop it is."""
+    """Let the task that awaits `waiter` go on, or raise `error` there, in any event loop."""
 
     def settle() -> None:
         if not waiter.done():
@@ -168,5 +170,5 @@ def wake(waiter: Waiter, error: Exception | None = None) -> None:
     if asyncio._get_running_loop() is loop:
         settle()
         return
-    with contextlib.suppress(RuntimeError):  # its loop is closed, so nobody waits
+    with contextlib.suppress(RuntimeError):  # its loop is closed, so no task waits
         loop.call_soon_threadsafe(settle)

@@ -1,9 +1,9 @@
 """A room is a log, and a connection is a cursor into it.
 
-What is published is encoded once and kept in a log, in frames that are ready to go. Nobody has a
-queue: a member is a place in the log, up to which it has been written. Once a turn of the event
-loop, what is new is joined, once, and written to each member who can take it (`Group.flush`). A
-member whose connection is full stays behind, and is written from its cursor on when it takes more.
+What is published is encoded once and kept in a log, in frames that are ready to go. No member has a
+queue: it has a place in the log, up to which it has been written. Once a turn of the event loop,
+what is new is joined, once, and written to each member that can take it (`Group.flush`). A member
+whose connection is full stays behind, and is written from its cursor on when it can take more.
 
 What it promises, and where that is kept: *order* (`line`, `ring`), *fairness* and *bound* (`ring`),
 *progress* (`group`, `loops`, `patience`, `turn`) and *end* (`line`).
@@ -33,26 +33,26 @@ from chatlib.core.turn import turn_here
 class Room:
     """Connections that all hear what is published.
 
-    Members may live in any number of asyncio event loops and threads, and be in any number of
+    Members may be in any number of asyncio event loops and threads, and in any number of
     rooms. Everything but `join` may be called from any of them.
 
-    What a client that reads too little costs the others, on the defaults: one that keeps the log
-    full while a quarter of the members or more have had all there is can slow the room down to
-    1 MiB a second (`limit`), but no further: it, and all such members together, stand in the way
-    for 0.75 seconds (`hold`), from then on for a twentieth of the time, and are cut off. Where
-    nobody waits for it, a member has ten seconds (`patience`) to take 10 KB.
+    What clients that read too little cost the others, on the defaults: they can slow the room down
+    to 1 MiB a second (`limit`). Those that take less, while a quarter of the members or more have
+    had all there is, hold up the others for 0.75 seconds in all (`hold`), and for a twentieth of
+    the time after that, before they are cut off. A member that nobody waits for has ten seconds
+    (`patience`) to take 10 KB.
 
     Args:
-        limit: how many bytes the log may hold, with what Python needs for each message (192 bytes).
-            Where a member is that far behind, the log is full. A message that is bigger passes
-            alone.
+        limit: how many bytes of memory the log may use; each message costs its size and 192 bytes.
+            The log is full when a member is that far behind. A bigger message passes alone.
         patience: how many seconds a member whose connection is full may take too little.
         min_rate: how many bytes a second such a member has to take, on average over `patience`.
-        hold: how many seconds those who take less than `limit` a second may hold up the others, in
-            all. It comes back at a twentieth. `math.inf`: for as long as they take `min_rate`.
-        on_full: what happens when the log is full. `"wait"`: whoever publishes waits, which slows
-            a flood down to what its readers take. `"evict"`: nobody waits for a client; who is a
-            whole log behind and takes no more just then is cut off, however fast it reads.
+        hold: how many seconds members that take less than `limit` a second may hold up the others,
+            in all. A twentieth of a second comes back each second. With `math.inf`, they may do
+            that as long as they take `min_rate`.
+        on_full: what happens when the log is full. `"wait"`: `publish` waits, which slows a flood
+            down to what its readers take. `"evict"`: no call waits for a client; one that is a
+            whole log behind and can take no more just then is cut off, however fast it reads.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Room:
         )
 
     def join(self, websocket: WebSocket) -> None:
-        """Have `websocket`, which has been accepted, hear all that is published from now on.
+        """Have all that is published from now on sent to `websocket`, which has been accepted.
 
         Call it in the event loop of the connection. Harmless if it is a member already, or if the
         connection has ended.
@@ -141,7 +141,7 @@ class Room:
         note_speaker(websocket, line)
 
     def leave(self, websocket: WebSocket) -> None:
-        """Have `websocket` hear nothing that is published from now on. Harmless if not a member.
+        """Have nothing that is published from now on sent to `websocket`. Harmless if no member.
 
         What was published before still goes to it.
         """
@@ -156,11 +156,11 @@ class Room:
     async def publish(self, message: Content) -> None:
         """Send `message` to every member.
 
-        Each hears exactly what is published between its join and its leave, once, in one order. It
-        returns as soon as the room holds the message, which is at once unless a member is `limit`
-        bytes behind; then it waits until that one takes more or is cut off, as `Room` says. Those
-        who wait go on in the order in which they came. Now and then it gives way to other tasks.
-        Cancelling it leaves the message with everybody or with nobody.
+        Each gets exactly what is published between its join and its leave, once, in one order.
+        This returns as soon as the message is in the log, which is at once unless the log is full;
+        then it waits until the members that are behind take more or are cut off, as `Room` says.
+        Calls that wait go on in the order in which they came. Sometimes this gives way to other
+        tasks. Cancelling it leaves the message sent to every member or to none.
 
         Args:
             message: text, bytes, or what JSON can express: a Pydantic model, a dict, a list.
@@ -168,8 +168,8 @@ class Room:
         Raises:
             TypeError: `message` is none of these.
             ValueError: it is text that UTF-8, or a value that JSON, cannot express.
-            WebSocketDisconnect: the room has the message; but the client whose handler this is
-                called in has gone, and the handler has not been told. It is raised once.
+            WebSocketDisconnect: the message is in the log; but this is called in the handler of a
+                client that has gone, and the handler has not been told. It is raised once.
         """
         waiter = self._ring.append(encode(message))
         if waiter is not None:
@@ -233,14 +233,13 @@ class Room:
 
     def _hold(self, own: Own, member: Member) -> None:
         """Have the line of `member` hold `own`; say so at once if that is within the limit."""
-        member.line.feed()
-        waiting = member.waiting_bytes
-        full = waiting > 0 and waiting + cost(own.frame) > self.limit
-        if full and self.on_full == "evict":
-            self._rules.evict(member, "slow")
         member.group.first(member)
         member.line.put(own)
-        if not full and own.written is not None:
+        waiting = member.waiting_bytes
+        if waiting > max(self.limit, cost(own.frame)):
+            if self.on_full == "evict":
+                self._rules.evict(member, "slow")
+        elif own.written is not None:
             wake(own.written)
 
     def _drop(self, member: Member) -> None:

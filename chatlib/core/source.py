@@ -32,4 +32,4 @@ class Source(Protocol):
         """The line takes more again."""
 
     def on_end(self) -> None:
-        """The line takes no more for ever."""
+        """The line has ended."""

@@ -1,4 +1,4 @@
-"""Which task is the handler of which connection, so that a handler which only speaks is told."""
+"""Which task is the handler of which connection: a handler that only speaks has to be told."""
 
 import asyncio
 from typing import Any
@@ -8,12 +8,12 @@ from starlette.websockets import WebSocketState
 
 from chatlib.core.line import Line
 
-# None for a task that lets in several: it is nobody's handler.
+# None for a task in which several have joined: it is the handler of none.
 _handlers: dict[asyncio.Task[Any], tuple[WebSocket, Line] | None] = {}
 
 
 def note_speaker(websocket: WebSocket, line: Line) -> None:
-    """Take the task that runs for the handler of `websocket`, if it may be that."""
+    """Note that the running task is the handler of `websocket`, if it can be that."""
     task = asyncio.current_task()
     if task is None or line.handler not in (None, task):
         return
@@ -31,7 +31,7 @@ def forget_speaker(line: Line) -> None:
 
 
 def spoken_for() -> Line | None:
-    """Return the connection that the task that runs is the handler of."""
+    """Return the connection of which the running task is the handler."""
     task = asyncio.current_task()
     known = _handlers.get(task) if task is not None else None
     return None if known is None else known[1]

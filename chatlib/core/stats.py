@@ -1,4 +1,4 @@
-"""What a room tells of itself."""
+"""The figures of a room."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ class Stats:
 
     Attributes:
         members: how many connections are in it now.
-        behind: how many of them have yet to be written something.
+        behind: for how many of them something waits to be written.
         delivered: how many messages were written to members, each counted for each member.
         sent_bytes: how many bytes that was.
         waiting: how many calls of `publish` and `send` wait now until a member takes more.
-        waiting_bytes: how much of the log somebody has yet to be written.
-        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` too little,
-            `"blocked"` was in an event loop that did not run while others waited for it.
+        waiting_bytes: how much of the log waits to be written to a member.
+        evicted: how many were cut off, by reason: `"stalled"` took nothing, `"slow"` took too
+            little, `"blocked"` was in an event loop that did not run while others waited for it.
     """
 
     members: int

@@ -18,17 +18,17 @@ from chatlib.core.turn import turn_here
 HIGH_WATER = 64 * 1024  # as transports have it
 LOW_WATER = HIGH_WATER // 4
 GIVE_UP_SECONDS = 1.0
-STUCK_SECONDS = 0.25  # for so long a server may be at one message before the line counts as full
-FINISH_SECONDS = 10.0  # and for so long at the end, before the rest is given up
+STUCK_SECONDS = 0.25  # after so long at one message of a server the line counts as full
+FINISH_SECONDS = 10.0  # at the end, the rest is given up after so long without progress
 TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slow"}
 
 
 class TaskLine(Line):
-    """One queue, and one task that sends what is in it: nobody else sends on this connection.
+    """One queue, and one task that sends what is in it: nothing else sends on this connection.
 
     It puts itself before `send` and `receive` of `websocket`, so that what the app sends by itself
-    keeps its place among what the rooms send, and so that a handler whose client is cut off hears
-    of that: an app can ask a server to close, and not to cut.
+    keeps its place among what the rooms send, and so that the handler is told when its client is
+    cut off: an app can ask a server to close a connection, but not to cut it.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class TaskLine(Line):
             self.pause()
 
     def _look(self, before: int) -> None:
-        """Take the line for full where the server has been at one message all this time."""
+        """Count the line as full where the server has been at one message all this time."""
         self._watched = self._sending and not self.ended
         if self._watched:
             if self._sent == before:
@@ -103,7 +103,7 @@ class TaskLine(Line):
             wake(self._waiters.popleft()[1], self._error or EndedError("the connection has ended"))
 
     async def send(self, message: Message) -> None:
-        """Send what the app sends by itself, in its place. In for the `send` of the server."""
+        """Send what the app sends by itself, in its place. It replaces the `send` of the server."""
         if asyncio.get_running_loop() is not self.loop:
             sending = asyncio.run_coroutine_threadsafe(self.send(message), self.loop)
             await asyncio.wrap_future(sending)
@@ -119,7 +119,7 @@ class TaskLine(Line):
             await self._send(message)
 
     async def receive(self) -> Message:
-        """Receive for the app; a handler whose client is cut off gets a disconnect."""
+        """Receive for the app; once the client is cut off, that is a disconnect."""
         if not self._cut:
             self._receiver = asyncio.current_task()
             try:
@@ -136,7 +136,7 @@ class TaskLine(Line):
         return {"type": "websocket.disconnect", "code": 1013, "reason": "too slow"}
 
     async def spoken(self) -> None:
-        """Wait until all is sent, where nobody says when the handler has ended."""
+        """Wait until all is sent, where this line is not told when the handler has ended."""
         if not self.hooked:
             turn_here().run()
             with contextlib.suppress(OSError):
@@ -181,8 +181,8 @@ class TaskLine(Line):
                         self.resume()
                     await turn_here().give_way()
         except Exception as error:
-            # Servers differ in what they raise here. Whatever it is, this client is gone, and its
-            # own handler will be told.
+            # Servers differ in what they raise here. In any case the client is gone, and its
+            # handler will be told.
             self._error = error if isinstance(error, OSError) else EndedError(repr(error))
             self._queue.clear()
             self.end()
@@ -201,7 +201,7 @@ _decoded: tuple[bytes, list[tuple[int, Message]]] = (b"", [])
 def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
     """Yield each of `frames`, its size and the ASGI message that sends it.
 
-    All who are in step are written the same bytes, one after the other: they are decoded once.
+    The members in step are written the same bytes, one after the other: they are decoded once.
     """
     global _decoded
     known, messages = _decoded

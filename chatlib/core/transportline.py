@@ -74,7 +74,7 @@ class TransportLine(Line):
         self.transport.write(frames)
 
     def progress(self) -> int:
-        """Return what the client has acknowledged, or where nobody counts, what has left for it.
+        """Return what the client has acknowledged, or, if nobody counts that, what the kernel has.
 
         The two differ: the kernel takes megabytes for a client that has stalled, and on a slow
         connection asks for more only once a third of them is gone.

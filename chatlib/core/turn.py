@@ -1,4 +1,4 @@
-"""How much the rooms do in one turn of an event loop, so that all else has its turn as well."""
+"""How much the rooms do in one turn of an event loop, so that everything else has its turn too."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 # What is written in one turn: 512 short writes or 8 MiB, which takes some 3 ms.
 TURN_BYTES = 8 * 1024 * 1024
 WRITE_BYTES = 16 * 1024  # a system call costs about as much as it does to copy this much
-TURN_SECONDS = 0.005  # how long those who publish may go on without giving way
+TURN_SECONDS = 0.005  # how long tasks may publish without giving way
 
 
 class Turn:
@@ -23,7 +23,7 @@ class Turn:
     def __init__(self) -> None:
         self._jobs: deque[Iterator[int]] = deque()
         self._scheduled = False
-        self._began: float | None = None  # when the first one published in this turn
+        self._began: float | None = None  # when a task first published in this turn
         self._left = TURN_BYTES
 
     def add(self, job: Iterator[int]) -> None:
@@ -32,7 +32,7 @@ class Turn:
         self._schedule()
 
     async def give_way(self) -> None:
-        """Let the loop turn, if those who publish have kept it from that for long enough.
+        """Let the loop turn, if tasks that publish have kept it from that for long enough.
 
         `await` alone does not: a coroutine that never has to wait never gives way. What was
         published up to now is written first, so that it is on its way meanwhile.

@@ -19,7 +19,7 @@ INK, FAINT, PAPER = "#1f2328", "#767c85", "#ffffff"  # a page of its own, in a d
 # Told apart by the colour-blind (Okabe and Ito), and by their dashes on a grey print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.", (0, (6, 1, 1, 1, 1, 1)), ":")
-CAST = {"Ana": 0, "Cleo": 1, "Ben": 2}  # who looks the same in every time line
+CAST = {"Ana": 0, "Cleo": 1, "Ben": 2}  # they look the same in every time line
 DOTS_PER_INCH = 144
 WIDTH = 7.0  # inches
 GAP = 0.075  # the least distance between two names at the end of their lines, of the height
@@ -30,7 +30,7 @@ class Chart:
 
     Attributes:
         text: what is in it, without a number that was measured. It stands where no picture can.
-        alt: the same with the numbers, for who cannot see the picture.
+        alt: the same with the numbers, for readers who cannot see the picture.
     """
 
     def __init__(

@@ -236,7 +236,7 @@ def lined_up(row: Row, widths: list[int]) -> str:
 
 
 def html_table(title: str, parts: Iterator[Row]) -> str:
-    """Return a table in the colours of whatever page it stands in."""
+    """Return a table in the colours of the page it stands in."""
     left = 'style="text-align: left; white-space: pre"'
     head = "".join(f'<th scope="col" {left}>{heading}</th>' for heading in HEADINGS)
     body = "".join(

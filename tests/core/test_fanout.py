@@ -19,6 +19,7 @@ from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.frames import encode
 from chatlib.core.line import EXTENSION
+from chatlib.core.transportline import TransportLine
 from chatlib.lab.serve import Server
 
 SMALL = 16 * 1024
@@ -284,6 +285,46 @@ def test_a_handshake_that_cannot_be_read_is_answered_and_closed(serve, headers):
         while more := client.recv(65536):
             answer += more
     assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_no_time_runs_between_the_head_of_a_refusal_and_its_body(serve):
+    timers = []
+
+    async def refuse(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        (protocol,) = server.uvicorn.server_state.connections
+        timers.append(protocol.abort_timer)
+        await send({"type": "websocket.http.response.body", "body": b"log in first"})
+
+    server = serve(refuse)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        client.sendall(f"GET /ws HTTP/1.1\r\n{upgrade}{key}\r\n".encode())
+        answer = b""
+        while more := client.recv(65536):
+            answer += more
+    assert answer.endswith(b"log in first")
+    assert timers == [None]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_a_room_finds_the_line_of_the_server_in_a_task_that_begins_at_once(serve, raw):
+    room = Room()
+
+    async def join_at_once(websocket):
+        room.join(websocket)
+        await room.publish("in")
+        await stay(websocket)
+
+    server = serve(app_with(join_at_once))
+    factory = asyncio.eager_task_factory
+    server.loop.call_soon_threadsafe(server.loop.set_task_factory, factory)
+    client = raw(server)
+    assert client.text() == "in"
+    (member,) = room.members
+    assert isinstance(member.scope["extensions"][EXTENSION]["line"], TransportLine)
 
 
 class CountingProtocol(FanoutProtocol):

@@ -190,6 +190,15 @@ async def test_what_is_sent_to_one_member_is_written_at_once_where_its_line_take
 
 
 @in_loop
+async def test_what_is_sent_to_one_member_is_one_write_with_what_it_has_to_hear_before():
+    room = Room()
+    member = joined(room)
+    await room.publish("a")
+    await room.send("for one", member)
+    assert len(member.line.writes) == 1
+
+
+@in_loop
 async def test_a_connection_in_several_rooms_hears_each_in_its_order():
     rooms = [Room() for _ in range(5)]
     member = FakeSocket()

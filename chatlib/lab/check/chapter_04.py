@@ -60,7 +60,7 @@ def filled(log_class: Any, messages: str) -> Any:
 
 
 @PATIENCE.rule(
-    "who takes nothing is gone within a second",
+    "a member that takes nothing is gone within a second",
     hint="the room looks ten times a second: patience and a tenth more are a second at most",
     essential=True,
 )
@@ -69,7 +69,7 @@ async def patience_ends(room: Any) -> None:
 
 
 @PATIENCE.rule(
-    "who takes 250 bytes every half second stays",
+    "a member that takes 250 bytes every half second stays",
     hint="patience is longer than half a second, and patience × min_rate at most one gulp",
 )
 async def patience_lasts(room: Any) -> None:
@@ -79,7 +79,7 @@ async def patience_lasts(room: Any) -> None:
 
 
 @PATIENCE.rule(
-    "who takes one byte every half second is gone within a second",
+    "a member that takes one byte every half second is gone within a second",
     hint="patience × min_rate is more than the two bytes that may come in that time",
 )
 async def patience_is_not_fooled(room: Any) -> None:
