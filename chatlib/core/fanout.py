@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidState
 
 from chatlib.core.keepalive import LEAST_RATE, PatientKeepalive
 from chatlib.core.line import EXTENSION, EndedError
+from chatlib.core.log import log_end
 from chatlib.core.reading import WebSocketsSansIOProtocol
 from chatlib.core.transportline import TransportLine
 
@@ -51,6 +52,7 @@ class FanoutProtocol(PatientKeepalive):
         super().__init__(*args, **kwargs)
         self.inner_app, self.app = self.app, self.run_app
         self.app_closed = False
+        self.opened: float | None = None
         self.abort_timer: asyncio.TimerHandle | None = None
         self.stopping: asyncio.Task[None] | None = None
         for factory in self.conn.available_extensions or ():
@@ -95,6 +97,7 @@ class FanoutProtocol(PatientKeepalive):
         if self.close_sent:
             self.finish()  # an answer that refuses is sent with the last part of its body
         if kind == "websocket.accept" and self.handshake_complete:
+            self.opened = self.loop.time()
             del self.request, self.response  # 2 KB that nothing needs after the handshake
 
     async def say(self, line: TransportLine, message: Any) -> None:
@@ -184,14 +187,20 @@ class FanoutProtocol(PatientKeepalive):
             return
         seconds = self.close_timeout + 1
         taken = 0 if self.line is None else self.line.progress()
-        if taken - before < LEAST_RATE * seconds:
-            self.line.abort() if self.line is not None else self.transport.abort()
-        else:
+        if taken - before >= LEAST_RATE * seconds:
             self.abort_timer = self.loop.call_later(seconds, self.look_again, taken)
+        elif self.line is not None:
+            self.line.why = self.line.why or "cut off, closing took too long"
+            self.line.abort()
+        else:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.line is not None:
             self.line.end()
+            if self.opened is not None:
+                seconds = self.loop.time() - self.opened
+                log_end(self.scope, self.line, seconds, self.conn, self.app_closed)
         if self.abort_timer is not None:
             self.abort_timer.cancel()
         super().connection_lost(exc)

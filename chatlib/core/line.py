@@ -8,6 +8,7 @@ of all that it held.
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,6 +19,8 @@ from chatlib.core.source import Source
 EXTENSION = "chatlib.fanout"
 CHUNK = 64 * 1024  # the most that is joined for one write, apart from its last frame
 ORDER_BYTES = 1024  # to look at one source for the next frame costs as much as to copy this much
+
+_numbers = itertools.count(1)
 
 
 class EndedError(OSError):
@@ -55,17 +58,13 @@ class Line:
         handler: the task that runs the app for this connection, where the server says so.
         in_flight: the size of the message that the server has in hand, where it shows no progress
             until the message is through.
+        number: what the log calls the connection; each of a process has its own.
+        why: why this end cut the connection, for the log.
     """
 
     __slots__ = (
-        "_own",
-        "ended",
-        "handler",
-        "in_flight",
-        "loop",
-        "own_bytes",
-        "sources",
-        "writable",
+        *("_own", "ended", "handler", "in_flight", "loop", "number", "own_bytes", "sources"),
+        *("why", "writable"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writable: asyncio.Event) -> None:
@@ -75,6 +74,8 @@ class Line:
         self.sources: list[Source] = []
         self.own_bytes = self.in_flight = 0
         self.ended = False
+        self.number = next(_numbers)
+        self.why = ""
         self._own: (
             deque[Own] | tuple[()]
         ) = ()  # most lines never hold one, and a deque has 700 bytes

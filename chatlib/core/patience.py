@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from chatlib.core.log import log_cut
 from chatlib.core.member import Member
 
 REFILL = 0.05  # how much of a second comes back in each second
@@ -119,6 +120,7 @@ class Patience:
     def evict(self, member: Member, reason: str) -> None:
         """Cut off `member`."""
         self.evicted[reason] += 1
+        log_cut(member.websocket.scope, member.line, reason, member.waiting_bytes)
         member.line.abort()
 
     def spend(self, now: float, seconds: float) -> bool:

@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from chatlib.core.frames import encode, sized
 from chatlib.core.line import EXTENSION, EndedError, Line, line_in
+from chatlib.core.log import log_slow_path
 from chatlib.core.ring import Waiter, wake
 from chatlib.core.turn import turn_here
 
@@ -20,6 +21,7 @@ LOW_WATER = HIGH_WATER // 4
 GIVE_UP_SECONDS = 1.0
 STUCK_SECONDS = 0.25  # after so long at one message of a server the line counts as full
 FINISH_SECONDS = 10.0  # at the end, the rest is given up after so long without progress
+TEST_CLIENT = ("testclient", 50000)  # what Starlette's calls itself: it is no server
 TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slow"}
 
 
@@ -222,6 +224,8 @@ def line_of(websocket: WebSocket) -> Line:
     line = known_line(websocket)
     if line is None:
         line, scope = TaskLine(websocket), websocket.scope
+        if scope.get("client") != TEST_CLIENT:
+            log_slow_path()
         # A new dict: Granian has one for all its connections.
         scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: {"line": line}}
     return line

@@ -9,7 +9,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LOGGERS = ("uvicorn.error", "uvicorn.access", "asyncio")
+from chatlib.core import log
+
+# What is logged, and from which level on if nobody has set one. A notebook shows no line for each
+# connection, unless its reader asks for that with `chatlib.core.log.logger.setLevel("INFO")`.
+LOGGERS = {
+    "uvicorn.error": logging.INFO,
+    "uvicorn.access": logging.INFO,
+    "asyncio": logging.NOTSET,
+    log.logger.name: logging.WARNING,
+}
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,11 @@ class ThreadFilter(logging.Filter):
         self.logs: dict[int, Log] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        log = self.logs.get(record.thread or 0)
-        if log is None:
+        kept = self.logs.get(record.thread or 0)
+        if kept is None:
             return True
         error = record.exc_info[1] if record.exc_info else None
-        log.append(Line(record.levelname, record.getMessage().strip(), error))
+        kept.append(Line(record.levelname, record.getMessage().strip(), error))
         return False
 
 
@@ -63,15 +72,15 @@ _filter = ThreadFilter()
 
 
 @contextlib.contextmanager
-def logged_by_this_thread(log: Log) -> Iterator[None]:
-    """Append to `log`, and show to nobody else, what uvicorn and asyncio log in this thread."""
-    for name in LOGGERS:
+def logged_by_this_thread(kept: Log) -> Iterator[None]:
+    """Append to `kept`, and show to nobody else, what uvicorn and asyncio log in this thread."""
+    for name, level in LOGGERS.items():
         logger = logging.getLogger(name)
         logger.addFilter(_filter)
-        if logger.level == logging.NOTSET and name != "asyncio":
-            logger.setLevel(logging.INFO)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level)
     ident = threading.get_ident()
-    _filter.logs[ident] = log
+    _filter.logs[ident] = kept
     try:
         yield
     finally:

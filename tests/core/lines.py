@@ -64,7 +64,7 @@ class FakeSocket:
 
     def __init__(self, line=FakeLine, **options):
         self.line = line(**options)
-        self.scope = {"extensions": {EXTENSION: {"line": self.line}}}
+        self.scope = {"path": "/ws", "extensions": {EXTENSION: {"line": self.line}}}
 
 
 class Place:

@@ -1,6 +1,7 @@
 """Rooms whose members are lines without a network, and what tests do with them."""
 
 import asyncio
+import functools
 import math
 import threading
 
@@ -11,21 +12,20 @@ from live import GUARD_SECONDS
 def in_loop(body):
     """Run the coroutine function that a test is, with a guard against hanging."""
 
-    def test():
+    @functools.wraps(body)
+    def test(*args, **kwargs):
         async def run():
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
             # Not by the clock of the loop, which a test may turn.
             guard = threading.Timer(GUARD_SECONDS, loop.call_soon_threadsafe, [task.cancel])
             guard.start()
             try:
-                await body()
+                await body(*args, **kwargs)
             finally:
                 guard.cancel()
 
         asyncio.run(run())
 
-    test.__name__ = body.__name__
-    test.__doc__ = body.__doc__
     return test
 
 

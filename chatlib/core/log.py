@@ -1,0 +1,56 @@
+"""What chatlib writes to the log, for those who operate an app.
+
+The logger is a child of uvicorn's: its lines go where uvicorn's go, from the same level on. One
+switch for all of it: `logging.getLogger("uvicorn.error.chatlib").setLevel(…)`. On other servers,
+give that logger a handler. Records have the number of the connection in `connection`.
+"""
+
+import functools
+import logging
+from typing import Any
+from urllib.parse import quote
+
+from websockets.protocol import Protocol
+
+from chatlib.core.line import Line
+
+logger = logging.getLogger("uvicorn.error.chatlib")
+
+
+def name_of(scope: Any) -> str:
+    """Return what the log calls a connection: as uvicorn does, without the query string."""
+    client = scope.get("client")
+    address = f"{client[0]}:{client[1]} - " if client else ""
+    return f'{address}"WebSocket {quote(scope.get("path", ""))}"'
+
+
+def log_cut(scope: Any, line: Line, reason: str, waiting: int) -> None:
+    """Note that a room cuts off a member for which `waiting` bytes wait."""
+    extra = {"connection": line.number, "reason": reason}
+    line.why = f"cut off by a room, {reason}"
+    logger.warning("%s %s: %d bytes waited for it", name_of(scope), line.why, waiting, extra=extra)
+
+
+def log_end(scope: Any, line: Line, seconds: float, conn: Protocol, app_closed: bool) -> None:
+    """Note that a connection which was open for `seconds` has ended, how, and with which code."""
+    sent, received = conn.close_sent, conn.close_rcvd
+    close = received if conn.close_rcvd_then_sent or sent is None else sent
+    if line.why:
+        code, how = 1006, line.why
+    elif close is None:
+        code, how = 1006, "lost"
+    else:
+        by = "client" if close is received else "app" if app_closed else "server"
+        code, how = close.code, f"by the {by} with {close.code} {close.reason!r}"
+    extra = {"connection": line.number, "code": code, "seconds": seconds}
+    logger.info("%s [closed] %s after %.1f s", name_of(scope), how, seconds, extra=extra)
+
+
+@functools.cache  # once is enough
+def log_slow_path() -> None:
+    """Note that rooms send through a server's own `send`, one message to one client at a time."""
+    logger.warning(
+        "This server does not take ready frames, so each message of a room costs much more CPU "
+        "time. On uvicorn: --ws chatlib.core.fanout:FanoutProtocol, or UVICORN_WS=… in the "
+        "environment; on gunicorn: -k chatlib.worker.FanoutWorker"
+    )

@@ -1,0 +1,173 @@
+"""What an operator can read in the log about a connection, as it stands there."""
+
+import logging
+import socket
+import struct
+
+import pytest
+from fastapi import FastAPI, WebSocket
+from live import CLOSE
+from rooms import Clock, in_loop, joined
+
+from chatlib import Room
+from chatlib.core.log import log_slow_path, logger
+
+
+@pytest.fixture
+def logged():
+    """What is logged from INFO on, as records."""
+    records = []
+
+    def keep(record):
+        records.append(record)
+        return False
+
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.filters.insert(0, keep)
+    yield records
+    logger.filters.remove(keep)
+    logger.setLevel(level)
+
+
+def app_that(handler):
+    app = FastAPI()
+
+    @app.websocket("/{path:path}")
+    async def endpoint(websocket: WebSocket):
+        await websocket.accept()
+        await handler(websocket)
+
+    return app
+
+
+async def stay(websocket):
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def the_end(server, logged):
+    """Return the record of the one connection that there was."""
+    server.until(lambda: not server.uvicorn.server_state.connections)
+    (record,) = logged
+    return record
+
+
+def test_the_end_of_a_connection_is_a_line_with_its_code_and_its_seconds(serve, raw, logged):
+    server = serve(app_that(stay))
+    client = raw(server)
+    address = "{}:{}".format(*client.socket.getsockname())
+    client.send(struct.pack("!H", 4001) + b"bye", CLOSE)
+    record = the_end(server, logged)
+    assert record.levelname == "INFO"
+    assert record.getMessage().startswith(
+        f"{address} - \"WebSocket /ws\" [closed] by the client with 4001 'bye' after 0."
+    )
+    assert (record.code, record.seconds < 10, record.connection > 0) == (4001, True, True)
+
+
+def test_a_connection_that_the_app_closed_says_so(serve, raw, logged):
+    async def close(websocket):
+        await websocket.close(4002, "enough")
+
+    server = serve(app_that(close))
+    raw(server).closed()
+    assert "by the app with 4002 'enough'" in the_end(server, logged).getMessage()
+
+
+def test_a_missed_pong_is_named(serve, raw, logged):
+    server = serve(app_that(stay), ws_ping_interval=0.02, ws_ping_timeout=0.02)
+    raw(server).closed()
+    text = the_end(server, logged).getMessage()
+    assert "by the server with 1011 'keepalive ping timeout'" in text
+
+
+def test_a_connection_that_is_cut_is_lost(serve, raw, logged):
+    server = serve(app_that(stay))
+    raw(server).reset()
+    record = the_end(server, logged)
+    assert "[closed] lost after" in record.getMessage()
+    assert record.code == 1006
+
+
+def test_a_refused_handshake_is_no_connection_that_ended(serve, logged):
+    async def refuse(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.close"})
+
+    server = serve(refuse)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        client.sendall(f"GET /ws HTTP/1.1\r\n{upgrade}{key}\r\n".encode())
+        while client.recv(65536):
+            pass
+    server.until(lambda: not server.uvicorn.server_state.connections)
+    assert logged == []
+
+
+def test_neither_the_query_nor_a_line_break_of_the_clients_gets_into_the_log(serve, raw, logged):
+    async def accept_and_stay(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    server = serve(accept_and_stay)
+    client = raw(server, "/a%0Ab?token=secret")
+    client.send(struct.pack("!H", 4001) + b"x\ny", CLOSE)
+    text = the_end(server, logged).getMessage()
+    assert "secret" not in text
+    assert "\n" not in text
+    assert '"WebSocket /a%0Ab"' in text
+
+
+@in_loop
+async def test_a_member_that_a_room_cuts_off_is_named_with_the_reason(logged):
+    clock, room = Clock(), Room(patience=1)
+    member = joined(room, full_after=1)
+    await room.publish("x" * 1000)
+    await room.publish("x" * 1000)
+    await clock.pass_by(3)
+    (record,) = logged
+    assert record.levelname == "WARNING"
+    assert 'WebSocket /ws" cut off by a room, stalled: ' in record.getMessage()
+    assert (record.connection, record.reason) == (member.line.number, "stalled")
+
+
+def test_connections_have_numbers_of_their_own(serve, raw, logged):
+    server = serve(app_that(stay))
+    raw(server).reset()
+    raw(server).reset()
+    server.until(lambda: len(logged) == 2)
+    assert len({record.connection for record in logged}) == 2
+
+
+def test_the_server_without_the_fast_path_is_told_once(serve, raw, logged):
+    room = Room()
+
+    async def join(websocket):
+        room.join(websocket)
+        await stay(websocket)
+
+    log_slow_path.cache_clear()
+    server = serve(app_that(join), ws="auto")
+    raw(server)
+    raw(server)
+    server.until(lambda: len(room.members) == 2)
+    (record,) = logged
+    assert "--ws chatlib.core.fanout:FanoutProtocol" in record.getMessage()
+
+
+def test_the_test_client_is_told_nothing(logged):
+    from fastapi.testclient import TestClient
+
+    room = Room()
+
+    async def join(websocket):
+        room.join(websocket)
+        await room.publish("in")
+
+    log_slow_path.cache_clear()
+    with TestClient(app_that(join)).websocket_connect("/ws") as client:
+        assert client.receive_text() == "in"
+    assert logged == []
