@@ -71,7 +71,9 @@ def test_a_connection_that_the_app_closed_says_so(serve, raw, logged):
         await websocket.close(4002, "enough")
 
     server = serve(app_that(close))
-    raw(server).closed()
+    client = raw(server)
+    client.closed()
+    client.close()
     assert "by the app with 4002 'enough'" in the_end(server, logged).getMessage()
 
 
