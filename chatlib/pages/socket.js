@@ -7,6 +7,7 @@
 const MAX_MESSAGES = 500;
 const FIRST_DELAY = 500; // milliseconds before the first attempt to reconnect
 const LONGEST_DELAY = 15_000;
+const RESTART_SPREAD = 4_000; // over so long the pages of a server that restarts come back
 const STEADY = 5_000; // a connection that lived this long proves that the server is well
 const MAX_ATTEMPTS = 20; // in a row, on a page where the reader can press Connect
 const NO_CONNECTION = "Not sent: no connection.";
@@ -98,7 +99,7 @@ function lost(url, { code, reason }) {
     const again = connectForm ? "Press Connect" : "Reload the page";
     say("closed", `Connection closed: ${why}. ${again} to connect again.`);
   } else {
-    retry(url, why);
+    retry(url, why, code === 1012 ? RESTART_SPREAD : 0);
   }
 }
 
@@ -117,14 +118,15 @@ function refused(url, before) {
   }
 }
 
-function retry(url, why) {
+function retry(url, why, spread = 0) {
   say("lost", `Connection lost: ${why}. Reconnecting…`);
-  schedule(url, why);
+  schedule(url, why, spread);
 }
 
-function schedule(url, why) {
-  // Half of the delay is chance, so that a restarted server is not met by all at one moment.
-  const delay = Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY) * (0.5 + Math.random() / 2);
+function schedule(url, why, spread = 0) {
+  // Chance is in it, so that a restarted server does not meet all its clients at one moment.
+  const backoff = Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY) * (0.5 + Math.random() / 2);
+  const delay = backoff + spread * Math.random();
   attempts += 1;
   $("retry").textContent = `Next try in ${Math.ceil(delay / 1000)} s.`;
   retryAddress = () => connect(url, why);

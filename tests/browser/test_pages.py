@@ -389,10 +389,23 @@ def test_the_delay_before_an_attempt_grows_by_chance_and_within_a_bound(
     page.add_init_script(NO_WAY_BACK)
     page.goto(serve(echo.app).http_url("/"))
     delays = page.evaluate("window.thirtyDelays")
-    for number, delay in enumerate(delays):
+    for number, delay in enumerate(delays[1:], 1):
         longest = min(500 * 2**number, 15_000)
         assert longest / 2 <= delay <= longest
     assert len(set(delays[5:])) > 1
+
+
+def test_pages_come_back_to_a_server_that_restarts_over_some_seconds(
+    page: Page, serve: Serve
+) -> None:
+    page.add_init_script(NO_WAY_BACK)
+    server = serve(echo.app)
+    delays = []
+    for _ in range(30):
+        page.goto(server.http_url("/"))
+        delays.append(page.evaluate("window.thirtyDelays")[0])
+    assert all(250 <= delay <= 4500 for delay in delays)
+    assert max(delays) - min(delays) > 1000  # by chance less in one of 10^16 runs
 
 
 def test_the_items_page_gives_up_in_the_end_and_says_so(page: Page, serve: Serve) -> None:
