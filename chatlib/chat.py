@@ -5,13 +5,14 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from chatlib.core.guard import Guard
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
+from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
 
 redact_logs()
 
 app = FastAPI(title="Chat")
-app.add_middleware(Guard)
+app.add_middleware(Guard, origins=origins_from_environment())
 add_page(app, "chat")
 
 manager = ConnectionManager()

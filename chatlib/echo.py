@@ -4,13 +4,14 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from chatlib.core.guard import Guard
 from chatlib.core.messages import receive_text
+from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
 
 redact_logs()
 
 app = FastAPI(title="Echo")
-app.add_middleware(Guard, origins="*")
+app.add_middleware(Guard, origins=origins_from_environment(default="*"))
 add_page(app, "echo")
 
 

@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,12 +18,17 @@ import websockets
 from chatlib.__main__ import main
 
 ROOT = Path(__file__).parent.parent
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 COMMANDS = {
     "python -m chatlib": [sys.executable, "-m", "chatlib", "{app}", "--port", "0"],
     "uvicorn": [sys.executable, "-m", "uvicorn", "chatlib.{app}:app", "--port", "0"],
     "uvicorn with ready frames": [
         *[sys.executable, "-m", "uvicorn", "--ws", "chatlib.core.fanout:FanoutProtocol"],
         *["chatlib.{app}:app", "--port", "0"],
+    ],
+    "gunicorn": [
+        *[sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"],
+        *["chatlib.{app}:app", "--bind", "127.0.0.1:0"],
     ],
     "fastapi dev": [
         *[sys.executable, "-m", "fastapi", "dev", "chatlib/{app}.py"],
@@ -28,12 +37,17 @@ COMMANDS = {
 }
 
 
+LISTENS = r"(?:running on (?:http://|unix socket |socket )|Listening at: http://)(.+?) \("
+
+
 @contextlib.contextmanager
-def running(command, app):
+def running(command, app="", *, pass_fds=(), **environment):
     """Run `app` by `command`, and give the address at which it says it listens, and its output."""
     process = subprocess.Popen(
         [part.format(app=app) for part in command],
         cwd=ROOT,
+        env={**os.environ, **environment},
+        pass_fds=pass_fds,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -43,7 +57,8 @@ def running(command, app):
     try:
         for line in process.stdout:
             output.append(line)
-            if address := re.search(r"running on http://(127\.0\.0\.1:[1-9]\d*)", line):
+            if address := re.search(LISTENS, line):
+                wait_for(address[1])
                 yield address[1], output
                 break
         else:
@@ -51,8 +66,28 @@ def running(command, app):
     finally:
         process.terminate()
         output += process.stdout
-        process.wait(10)
+        process.wait(20)
         process.stdout.close()
+
+
+def wait_for(address):
+    """Wait until a server listens there: with several workers, uvicorn says so before it does."""
+    host, _, port = re.sub("[(')]", "", address).replace(", ", ":").rpartition(":")
+    unix = address.startswith("/")
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as sock:
+                sock.connect(address if unix else (host, int(port)))
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # there is no event to wait for
+
+
+def chatlib_runs(*arguments, **more):
+    """Run `python -m chatlib` with `arguments`."""
+    return running([sys.executable, "-m", "chatlib", *arguments], **more)
 
 
 @pytest.mark.parametrize("how", COMMANDS)
@@ -84,31 +119,254 @@ def test_no_token_and_no_traceback_reaches_the_log(how):
     assert "Traceback" not in text
 
 
-def test_more_than_64_kib_is_refused_with_1009():
-    async def shout(address):
-        async with (
-            asyncio.timeout(20),
-            websockets.connect(f"ws://{address}/ws", proxy=None) as client,
-        ):
-            await client.send("x" * (64 * 1024 + 1))
-            with pytest.raises(websockets.ConnectionClosedError) as closed:
-                await client.recv()
-            return closed.value.rcvd.code
-
-    with running(COMMANDS["python -m chatlib"], "echo") as (address, _):
-        assert asyncio.run(shout(address)) == 1009
+async def greet(address, at="/ws/7", **options):
+    """Connect to `at` of `address`, and return what a client hears that says hello."""
+    async with (
+        asyncio.timeout(20),
+        websockets.connect(f"ws://{address}{at}", proxy=None, **options) as client,
+    ):
+        await client.send("hello")
+        return await client.recv()
 
 
-def test_by_default_it_listens_at_port_8000_of_this_machine_alone(monkeypatch):
+TOO_BIG = (1009, "frame exceeds limit of 65536 bytes")  # the server's words, and not Guard's
+
+
+async def shout(address, at):
+    """Send more than 64 KiB to `at` of `address`, and return how the server closes."""
+    async with (
+        asyncio.timeout(20),
+        websockets.connect(f"ws://{address}{at}", proxy=None) as client,
+    ):
+        await client.send("x" * (64 * 1024 + 1))
+        with pytest.raises(websockets.ConnectionClosedError) as closed:
+            await client.recv()
+        return closed.value.rcvd
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What uvicorn would have been given."""
     seen = {}
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options, app=app))
+    monkeypatch.delenv("PORT", raising=False)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr("chatlib.__main__.expect_free_port", lambda host, port: None)
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options))
+    return seen
+
+
+def test_by_default_it_listens_at_port_8000_of_this_machine_alone(seen):
     main(["chat"])
-    assert (seen["app"], seen["host"], seen["port"]) == ("chatlib.chat:app", "127.0.0.1", 8000)
+    assert (seen["host"], seen["port"], seen["workers"]) == ("127.0.0.1", 8000, 1)
 
 
-def test_an_app_that_does_not_exist_is_refused_with_the_names_of_those_that_do(capsys):
+def test_the_port_comes_from_the_environment_where_none_is_given(seen, monkeypatch):
+    monkeypatch.setenv("PORT", "8123")
+    main(["chat"])
+    assert seen["port"] == 8123
+    main(["chat", "--port", "8124"])
+    assert seen["port"] == 8124
+
+
+def test_an_empty_port_in_the_environment_counts_as_none(seen, monkeypatch):
+    monkeypatch.setenv("PORT", "")
+    main(["chat"])
+    assert seen["port"] == 8000
+
+
+def test_the_help_says_that_the_port_may_come_from_the_environment(capsys):
     with pytest.raises(SystemExit):
-        main(["party"])
-    assert "'echo', 'items', 'chat'" in capsys.readouterr().err.replace(
-        "echo, items, chat", "'echo', 'items', 'chat'"
+        main(["--help"])
+    assert "default: $PORT, else 8000" in capsys.readouterr().out
+
+
+def test_every_worker_has_ready_frames_and_the_bound_on_a_message():
+    with chatlib_runs("chat", "--port", "0", "--workers", "2") as (address, output):
+        closed = asyncio.run(shout(address, "/ws/7"))
+    assert (closed.code, closed.reason) == TOO_BIG
+    text = "".join(output)
+    assert text.count("Started server process") == 2
+    assert "[closed]" in text  # which the protocol with ready frames logs
+
+
+@pytest.mark.parametrize("app", ["chat", "items"])
+def test_an_origin_that_is_let_in_is_let_in_by_every_worker(app):
+    path = {"chat": "/ws/7", "items": "/items/foo/ws?token=t"}[app]
+    arguments = [app, "--port", "0", "--workers", "2", "--origin", "https://one.example"]
+    with chatlib_runs(*arguments, "--origin", "https://two.example") as (address, _):
+        for origin in ("https://one.example", "https://two.example"):
+            assert asyncio.run(greet(address, path, origin=origin))
+        with pytest.raises(websockets.InvalidStatus):
+            asyncio.run(greet(address, path, origin="https://three.example"))
+
+
+def test_the_echo_lets_in_all_origins_unless_some_are_named():
+    with chatlib_runs("echo", "--port", "0") as (address, _):
+        assert asyncio.run(greet(address, "/ws", origin="https://three.example"))
+    with (
+        chatlib_runs("echo", "--port", "0", "--origin", "https://one.example") as (address, _),
+        pytest.raises(websockets.InvalidStatus),
+    ):
+        asyncio.run(greet(address, "/ws", origin="https://three.example"))
+
+
+@pytest.mark.parametrize("how", [how for how in COMMANDS if how != "python -m chatlib"])
+def test_other_ways_to_start_take_the_origins_from_the_environment(how):
+    environment = {"CHATLIB_ORIGINS": "https://one.example https://two.example"}
+    with running(COMMANDS[how], "chat", **environment) as (address, _):
+        assert asyncio.run(greet(address, origin="https://two.example"))
+
+
+def test_it_listens_at_a_unix_socket_in_place_of_one_that_a_dead_server_left(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    with chatlib_runs("chat", "--uds", path, "--workers", "2") as (address, _):
+        assert address == path
+        assert asyncio.run(greet("localhost", unix=True, path=path))
+
+
+def test_it_listens_at_a_socket_that_was_open_before():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
+        with chatlib_runs("chat", "--fd", str(number), pass_fds=[number]):
+            address = f"127.0.0.1:{listening.getsockname()[1]}"
+            assert asyncio.run(greet(address)) == "You wrote: hello"
+
+
+def test_behind_a_proxy_the_documentation_is_found_below_the_root_path():
+    with (
+        chatlib_runs("chat", "--port", "0", "--root-path", "/below") as (address, _),
+        DIRECT.open(f"http://{address}/docs", timeout=20) as page,
+    ):
+        assert b"/below/openapi.json" in page.read()
+
+
+WRONG = {
+    "an app that does not exist": (["party"], "'echo', 'items', 'chat'"),
+    "a port that is no number": (["chat", "--port", "x"], "from 0 to 65535, got 'x'"),
+    "a port that is too high": (["chat", "--port", "65536"], "from 0 to 65535, got '65536'"),
+    "no worker": (["chat", "--workers", "0"], "from 1 to 1000, got '0'"),
+    "an origin without a scheme": (["chat", "--origin", "a.example"], "https://example.com"),
+    "a root path without a slash": (["chat", "--root-path", "below"], "such as /chat"),
+    "a level that does not exist": (["chat", "--log-level", "loud"], "'info', 'debug'"),
+    "an option that does not exist": (["chat", "--reload"], "--reload"),
+    "two places to listen at": (["chat", "--port", "1", "--uds", "s"], "not allowed with"),
+    "a host that is empty": (["chat", "--host", ""], "0.0.0.0"),
+    "a host that is not found": (["chat", "--host", "a.invalid"], "cannot listen at port 8000"),
+    "a folder that does not exist": (["chat", "--uds", "/nowhere/s"], "No such file"),
+    "a file that is no socket": (["chat", "--uds", __file__], "already in use"),
+    "a path that is too long": (["chat", "--uds", "/tmp/" + "x" * 200], "too long"),
+    "a descriptor that is not open": (["chat", "--fd", "99999"], "descriptor 99999"),
+}
+
+
+def refusal(capsys, *arguments):
+    """Return the line with which `python -m chatlib` refuses `arguments`."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert out == ""
+    return line.replace("(choose from echo, items, chat)", "(choose from 'echo', 'items', 'chat')")
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_is_refused_in_one_line(what, capsys, monkeypatch):
+    arguments, says = WRONG[what]
+    monkeypatch.delenv("PORT", raising=False)
+    assert says in refusal(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "x"), ("WEB_CONCURRENCY", "many"), ("CHATLIB_ORIGINS", "a.example")],
+)
+def test_a_wrong_value_in_the_environment_is_refused_with_its_name(
+    name, value, capsys, monkeypatch
+):
+    monkeypatch.setenv(name, value)
+    assert f"${name}: " in refusal(capsys, "chat")
+
+
+def test_a_port_that_is_taken_is_said_to_be_in_one_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(capsys, "chat", "--port", str(port)).endswith(
+            f"port {port} of '127.0.0.1': Address already in use; --port 0 takes any free one"
+        )
+
+
+def test_a_unix_socket_at_which_a_server_listens_is_left_to_it(capsys, tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(path)
+        taken.listen()
+        assert "a server listens there already" in refusal(capsys, "chat", "--uds", path)
+
+
+def test_the_garbage_collector_is_tuned_in_the_process_that_serves():
+    script = (
+        "import gc; from chatlib.__main__ import chat; chat(); "
+        "print(gc.get_threshold(), gc.get_freeze_count() > 10_000)"
     )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "(50000, 20, 100) True\n"
+
+
+VARIABLES = {
+    "UVICORN_WS": "chatlib.core.fanout:FanoutProtocol",
+    "UVICORN_WS_MAX_SIZE": "65536",
+    "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "5",
+}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_uvicorn_takes_the_protocol_and_the_bounds_from_the_environment(workers):
+    command = [sys.executable, "-m", "uvicorn", "chatlib.echo:app", "--port", "0"]
+    with running([*command, "--workers", workers], **VARIABLES) as (address, output):
+        closed = asyncio.run(shout(address, "/ws"))
+    assert (closed.code, closed.reason) == TOO_BIG
+    assert "[closed]" in "".join(output)
+
+
+def test_gunicorns_worker_has_the_bound_on_a_message():
+    with running(COMMANDS["gunicorn"], "echo") as (address, output):
+        closed = asyncio.run(shout(address, "/ws"))
+    assert (closed.code, closed.reason) == TOO_BIG
+    assert "[closed]" in "".join(output)
+
+
+DEAF = """
+import asyncio
+from fastapi import FastAPI, WebSocket
+
+app = FastAPI()
+
+@app.websocket("/ws")
+async def deaf(websocket: WebSocket):
+    await websocket.accept()
+    await websocket.send_text(await websocket.receive_text())
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        print("cancelled in time", flush=True)
+        raise
+"""
+
+
+def test_gunicorns_worker_ends_its_handlers_before_gunicorn_kills_it(tmp_path):
+    (tmp_path / "deaf.py").write_text(DEAF)
+    command = [*COMMANDS["gunicorn"], "--graceful-timeout", "3", "--chdir", str(tmp_path)]
+    with running([part.replace("chatlib.{app}", "deaf") for part in command]) as (address, output):
+        assert asyncio.run(greet(address, "/ws")) == "hello"
+    assert "cancelled in time\n" in output
+
+
+def test_without_gunicorn_the_worker_says_what_to_install():
+    script = "import sys; sys.modules['uvicorn_worker'] = None; import chatlib.worker"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ran.stderr.splitlines()[-1].endswith("pip install gunicorn uvicorn-worker")

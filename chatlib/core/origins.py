@@ -1,0 +1,34 @@
+"""The origins that an operator lets in, without touching an app's code."""
+
+import os
+from collections.abc import Collection
+
+from chatlib.core.guard import Guard
+
+VARIABLE = "CHATLIB_ORIGINS"
+
+
+def origins_from_environment(default: Collection[str] = ()) -> Collection[str]:
+    """Return the origins that `$CHATLIB_ORIGINS` names, with spaces between, for a `Guard`.
+
+    The finished apps read it, so it works whatever starts them, and in each worker. `*` lets in
+    every origin. Where the variable is not set, or empty, it returns `default`.
+
+    Raises:
+        ValueError: one of them is no origin that a browser sends.
+    """
+    origins = os.environ.get(VARIABLE, "").split()
+    try:
+        expect_origins(origins)
+    except ValueError as error:
+        raise ValueError(f"${VARIABLE}: {error}") from None
+    return origins or default
+
+
+def expect_origins(origins: Collection[str]) -> None:
+    """Raise what `Guard` raises for `origins`: an app makes its own one only when it is called."""
+    Guard(nobody, origins)
+
+
+async def nobody(*_: object) -> None:
+    """An app that is never called."""
