@@ -16,14 +16,13 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-import psutil
-
 from benchmarks.bad_clients import CHUNK, GIVE_UP_SECONDS, KINDS, connect, misbehave
 from benchmarks.bad_server import Server
+from benchmarks.process import others_time
 
 READERS = 20
 SMALL = 16 * 1024  # send buffer of the server with --small-buffers
@@ -88,16 +87,6 @@ HEAD = (
 )
 
 
-def others_time() -> float:
-    """Return the seconds of CPU time that went to others than us and our processes."""
-    times, me = psutil.cpu_times()._asdict(), psutil.Process()
-    ours = [process.cpu_times() for process in (me, *me.children())]
-    # The system's interrupts count for the processes that they hit; guests are in `user` already.
-    for name in ("idle", "iowait", "guest", "guest_nice"):
-        times.pop(name, None)
-    return sum(times.values()) - sum(one.user + one.system for one in ours)
-
-
 def read(readers: list[socket.socket], seconds: float) -> tuple[list[int], float, int]:
     """Read all that comes in `seconds`: a chunk of each reader in turn.
 
@@ -140,7 +129,7 @@ def measure(kind: str, seconds: float, paced: bool, arguments: list[str]) -> Row
         got, gap, cut = read(readers, seconds)
         others = (others_time() - before) / seconds
         members, evicted, _ = server.stats()
-        memory = psutil.Process(server.process.pid).memory_info().rss
+        memory = server.memory()
         bad.send("stop")
         bad_got, connections = bad.recv()
         if kind == "late" and paced:  # then nobody may be cut
@@ -174,8 +163,8 @@ def table(kinds: list[str], seconds: float, paced: bool, arguments: list[str]) -
     return [HEAD, *(row.line(none) for row in rows)]
 
 
-def main() -> None:
-    """Measure as the command line says, and print the tables."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure as `arguments` say, or else the command line, and print the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.bad_members",
         description=__doc__,
@@ -189,7 +178,7 @@ def main() -> None:
     add("--senders", nargs="+", choices=SENDERS, default=list(SENDERS))
     add("--room", default="{}", help="its options, as in '{\"limit\": 65536}'")
     add("--small-buffers", action="store_true", help=f"SO_SNDBUF of the server: {SMALL} bytes")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     kinds = [kind for kind in options.kinds if kind != "none"]
     buffers = [f"--send-buffer={SMALL}"] if options.small_buffers else []
     print(
@@ -203,8 +192,8 @@ def main() -> None:
         print(f"\n{server}, {sender}, {size} buffers, Room({options.room}), round {turn + 1}:\n")
         rate = SENDERS[sender]
         seconds = max(options.seconds, PACED_SECONDS[options.small_buffers] if rate else 0)
-        arguments = [server, f"--rate={rate}", f"--room={options.room}", *buffers]
-        lines += (new := table(kinds, seconds, bool(rate), arguments))
+        of_server = [server, f"--rate={rate}", f"--room={options.room}", *buffers]
+        lines += (new := table(kinds, seconds, bool(rate), of_server))
         print(*new, sep="\n", flush=True)
     reached = sum(line.endswith("reached |") for line in lines)
     missed = sum("| missed: " in line for line in lines)

@@ -11,12 +11,10 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 
-import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -24,7 +22,8 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from benchmarks.bad_clients import GIVE_UP_SECONDS
-from benchmarks.servers import FANOUT
+from benchmarks.process import Process
+from benchmarks.servers import FANOUT, on_hypercorn, on_uvicorn
 from chatlib import Room
 
 TEXT = "x" * 1000
@@ -88,42 +87,18 @@ async def serve(room: Room, name: str, sock: socket.socket, rate: int) -> None:
     loop = asyncio.get_running_loop()
     threading.Thread(target=obey, args=(room, loop, rate), daemon=True).start()
     if name == "hypercorn":
-        import hypercorn.asyncio
-
-        config = hypercorn.Config.from_mapping(bind=f"fd://{sock.detach()}", errorlog=None)
-        await hypercorn.asyncio.serve(app_of(room), config)
+        await on_hypercorn(app_of(room))(sock)
     else:
         ws = FANOUT if name == "chatlib" else "websockets-sansio"
-        # The readers answer no pings.
-        config = uvicorn.Config(app_of(room), ws=ws, ws_ping_interval=None, log_level="critical")
-        await uvicorn.Server(config).serve(sockets=[sock])
+        await on_uvicorn(app_of(room), ws)(sock)
 
 
-class Server:
+class Server(Process):
     """This module as a process of its own, until the end of a `with`."""
 
     def __init__(self, life: float, *arguments: str) -> None:
-        command = [sys.executable, "-m", "benchmarks.bad_server", f"--life={life:.0f}", *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.port = int(self.answer())
-
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def tell(self, order: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(order + "\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        module = [sys.executable, "-m", "benchmarks.bad_server", f"--life={life:.0f}"]
+        super().__init__([*module, *arguments])
 
     def stats(self) -> tuple[int, dict[str, int], int]:
         """Return the room's `members`, `evicted` and `waiting`."""

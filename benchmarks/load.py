@@ -108,6 +108,7 @@ class Crowd:
     def connect(self) -> socket.socket:
         """Return a connection on which the handshake is done."""
         client = socket.socket()
+        client.settimeout(SILENCE_SECONDS)
         if self.receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         client.connect(("127.0.0.1", self.port))
@@ -116,7 +117,9 @@ class Crowd:
         client.sendall(REQUEST.format(path=self.path, port=self.port, extra=extra).encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):  # byte by byte: a frame may follow at once
-            head += client.recv(1)
+            if not (byte := client.recv(1)):
+                break
+            head += byte
         if b" 101 " not in head:
             raise RuntimeError(f"the handshake failed: {head!r}")
         if self.socketio:

@@ -2,136 +2,96 @@
 
     python -m benchmarks.servers plain
 
-prints the port that it listens at, and serves until it is killed. Every one of them runs on uvloop.
+prints the port that it listens at, and serves until its stdin ends. Every one runs on uvloop. It
+does what it is told on stdin: `watch` has it look after how long its event loop stops; any other
+line prints the longest of these stops, in seconds.
 """
 
 import argparse
 import asyncio
-import contextlib
+import gc
 import logging
+import os
 import socket
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from benchmarks import apps
+from chatlib import ConnectionManager
 from chatlib.lab.plain import PlainManager
 
 FANOUT = "chatlib.core.fanout:FanoutProtocol"
+TICK_SECONDS = 0.005
+
+Serve = Callable[[socket.socket], Awaitable[Any]]
 
 
-class Gather(PlainManager):
-    """The sends of one broadcast at a time, all at once."""
+class SettledServer(uvicorn.Server):
+    """uvicorn, with a garbage collector that leaves alone what is there once it has started."""
 
-    async def broadcast(self, message: str) -> None:
-        sends = [connection.send_text(message) for connection in self.active_connections]
-        await asyncio.gather(*sends, return_exceptions=True)
-
-
-class Queues(PlainManager):
-    """A queue and a task for each connection."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queues: dict[WebSocket, tuple[asyncio.Queue[str], asyncio.Task[None]]] = {}
-
-    async def connect(self, websocket: WebSocket) -> None:
-        await super().connect(websocket)
-        queue: asyncio.Queue[str] = asyncio.Queue(1000)
-        self.queues[websocket] = queue, asyncio.create_task(self.write(websocket, queue))
-
-    async def write(self, websocket: WebSocket, queue: asyncio.Queue[str]) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            while True:
-                await websocket.send_text(await queue.get())
-
-    def disconnect(self, websocket: WebSocket) -> None:
-        super().disconnect(websocket)
-        self.queues.pop(websocket)[1].cancel()
-
-    async def broadcast(self, message: str) -> None:
-        for queue, _ in list(self.queues.values()):
-            await queue.put(message)
+    async def startup(self, *args: Any, **kwargs: Any) -> None:
+        await super().startup(*args, **kwargs)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
 
 
-def app_of(manager: Any, personal: bool = False) -> ASGIApp:
-    """Return the smallest app that broadcasts through `manager`."""
-
-    async def endpoint(websocket: WebSocket) -> None:
-        await manager.connect(websocket)
-        try:
-            while True:
-                await manager.broadcast(await websocket.receive_text())
-        except WebSocketDisconnect:
-            pass
-        finally:
-            manager.disconnect(websocket)
-
-    return Starlette(routes=[WebSocketRoute("/ws/1", endpoint)])
-
-
-def chat_app(manager: Any) -> ASGIApp:
-    """Return the chat itself, on `manager`."""
-    from chatlib import chat
-
-    chat.manager = manager
-    return chat.app
-
-
-def broadcaster_app() -> ASGIApp:
-    """Return an app on encode/broadcaster, with its backend in memory."""
-    from broadcaster import Broadcast
-
-    broadcast = Broadcast("memory://")
-
-    async def endpoint(websocket: WebSocket) -> None:
-        await websocket.accept()
-        async with broadcast.subscribe(channel="room") as subscriber:
-
-            async def write() -> None:
-                async for event in subscriber:
-                    await websocket.send_text(event.message)
-
-            writing = asyncio.create_task(write())
-            with contextlib.suppress(WebSocketDisconnect):
-                while True:
-                    await broadcast.publish(channel="room", message=await websocket.receive_text())
-            writing.cancel()
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> Any:
-        async with broadcast:
-            yield
-
-    return Starlette(routes=[WebSocketRoute("/ws/1", endpoint)], lifespan=lifespan)
-
-
-def socketio_app() -> ASGIApp:
-    """Return an app on python-socketio."""
-    import socketio
-
-    server = socketio.AsyncServer(async_mode="asgi", ping_interval=3600)
-
-    @server.event
-    async def message(sid: str, data: str) -> None:
-        await server.emit("message", data)
-
-    app: ASGIApp = socketio.ASGIApp(server)
-    return app
-
-
-def run_uvicorn(app: ASGIApp, ws: str = "auto") -> Callable[[socket.socket], Awaitable[None]]:
+def on_uvicorn(
+    app: ASGIApp, ws: str = "auto", server: type[uvicorn.Server] = uvicorn.Server
+) -> Serve:
     """Return what serves `app` on uvicorn at a socket."""
 
     async def serve(sock: socket.socket) -> None:
         # The load answers no pings.
-        config = uvicorn.Config(app, ws=ws, ws_ping_interval=None, log_level="warning")
-        await uvicorn.Server(config).serve(sockets=[sock])
+        config = uvicorn.Config(app, ws=ws, ws_ping_interval=None, log_level="critical")
+        await server(config).serve(sockets=[sock])
+
+    return serve
+
+
+def be_quiet() -> None:
+    """Let rooms not warn of a server that takes no ready frames: this is what is measured."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+
+def on_hypercorn(app: ASGIApp) -> Serve:
+    """Return what serves `app` on Hypercorn at a socket."""
+    import hypercorn.asyncio
+
+    async def serve(sock: socket.socket) -> None:
+        be_quiet()
+        config = hypercorn.Config.from_mapping(bind=f"fd://{sock.detach()}", errorlog=None)
+        await hypercorn.asyncio.serve(app, config)
+
+    return serve
+
+
+def on_granian(app: ASGIApp) -> Serve:
+    """Return what serves `app` on Granian at a socket."""
+    from granian.constants import Interfaces
+    from granian.net import SocketHolder
+    from granian.server.embed import Server
+
+    class SocketServer(Server):
+        """Granian, at a socket that is open. By itself it opens one, and cannot say which."""
+
+        def __init__(self, sock: socket.socket) -> None:
+            super().__init__(app, interface=Interfaces.ASGI, backlog=2048, log_enabled=False)
+            self.sock = sock
+
+        def _init_shared_socket(self) -> None:
+            self._shd = SocketHolder(self.sock.detach(), False, 2048)
+
+    async def serve(sock: socket.socket) -> None:
+        be_quiet()
+        await SocketServer(sock).serve()
 
     return serve
 
@@ -156,23 +116,71 @@ async def serve_websockets(sock: socket.socket) -> None:
         await server.serve_forever()
 
 
-def chatlib_manager() -> Any:
-    from chatlib import ConnectionManager
-
-    return ConnectionManager()
+def plain() -> ASGIApp:
+    return apps.app_of(PlainManager())
 
 
-SERVERS: dict[str, Callable[[], Callable[[socket.socket], Awaitable[None]]]] = {
-    "plain": lambda: run_uvicorn(app_of(PlainManager())),
-    "gather": lambda: run_uvicorn(app_of(Gather())),
-    "queues": lambda: run_uvicorn(app_of(Queues())),
-    "broadcaster": lambda: run_uvicorn(broadcaster_app()),
-    "socketio": lambda: run_uvicorn(socketio_app()),
+def chatlib() -> ASGIApp:
+    return apps.app_of(ConnectionManager())
+
+
+def chat() -> ASGIApp:
+    return apps.chat_app(ConnectionManager())
+
+
+SERVERS: dict[str, Callable[[], Serve]] = {
+    "plain": lambda: on_uvicorn(plain()),
+    "plain on hypercorn": lambda: on_hypercorn(plain()),
+    "plain on granian": lambda: on_granian(plain()),
+    "gather": lambda: on_uvicorn(apps.app_of(apps.Gather())),
+    "queues": lambda: on_uvicorn(apps.app_of(apps.Queues())),
+    "broadcaster": lambda: on_uvicorn(apps.broadcaster_app()),
+    "socketio": lambda: on_uvicorn(apps.socketio_app()),
     "websockets": lambda: serve_websockets,
-    "chatlib": lambda: run_uvicorn(app_of(chatlib_manager()), FANOUT),
-    "chat on plain": lambda: run_uvicorn(chat_app(PlainManager())),
-    "chat on chatlib": lambda: run_uvicorn(chat_app(chatlib_manager()), FANOUT),
+    "fastapi": lambda: on_uvicorn(apps.fastapi_app()),
+    "chatlib": lambda: on_uvicorn(chatlib(), FANOUT),
+    "chatlib on uvicorn": lambda: on_uvicorn(chatlib()),
+    "chatlib on hypercorn": lambda: on_hypercorn(chatlib()),
+    "chatlib on granian": lambda: on_granian(chatlib()),
+    "chat on plain": lambda: on_uvicorn(apps.chat_app(PlainManager())),
+    "chat on chatlib": lambda: on_uvicorn(chat(), FANOUT),
+    "chat, settled": lambda: on_uvicorn(chat(), FANOUT, SettledServer),
 }
+
+
+class Stops:
+    """How long an event loop does not get to what is due.
+
+    Attributes:
+        longest: the longest that it did not, in seconds, beyond the time between two ticks.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop, self.longest = loop, 0.0
+
+    def tick(self, last: float | None = None) -> None:
+        """Look how late this is after `last`, and again and again."""
+        now = time.monotonic()
+        if last is not None:
+            self.longest = max(self.longest, now - last - TICK_SECONDS)
+        self.loop.call_later(TICK_SECONDS, self.tick, now)
+
+
+def obey(loop: asyncio.AbstractEventLoop) -> None:
+    """Do what stdin says, and end this process with it."""
+    stops = Stops(loop)
+    for line in sys.stdin:
+        if line == "watch\n":
+            loop.call_soon_threadsafe(stops.tick)
+        else:
+            print(stops.longest, flush=True)
+    os._exit(0)
+
+
+async def run(serve: Serve, sock: socket.socket) -> None:
+    """Serve, and obey."""
+    threading.Thread(target=obey, args=(asyncio.get_running_loop(),), daemon=True).start()
+    await serve(sock)
 
 
 def main() -> None:
@@ -184,7 +192,7 @@ def main() -> None:
     sock.bind(("127.0.0.1", 0))
     sock.listen(2048)
     print(sock.getsockname()[1], flush=True)
-    uvloop.run(serve(sock))
+    uvloop.run(run(serve, sock))
 
 
 if __name__ == "__main__":
