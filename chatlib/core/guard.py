@@ -1,15 +1,18 @@
-"""Protect an app: which pages may open a WebSocket, and what a send to a closed one means."""
+"""Protect an app: which pages may open a WebSocket, how many, and how much each may send."""
 
+import asyncio
 import contextlib
-from collections.abc import Collection
-from urllib.parse import urlsplit
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatlib.core.browsers import difference, expect_sendable
+from chatlib.core.caps import Caps, Limits, address_of
 from chatlib.core.line import line_in
+from chatlib.core.log import Seldom, cut, logger, name_of
 
 MAX_MESSAGE_BYTES = 64 * 1024
-DEFAULT_PORTS = {"http": 80, "https": 443}
+RETRY_SECONDS = b"5"
 
 
 class Guard:
@@ -18,101 +21,190 @@ class Guard:
     A browser names the page that opens a WebSocket in the `Origin` header, and sends the visitor's
     cookies along, whichever page it is (RFC 6455, section 10.2). So a handshake is let in when it
     has no `Origin` (no browser), when the origin is the host and port that the request was sent
-    to, or when it stands in `origins`. Any other is refused before `accept`, which the client sees
-    as HTTP 403.
+    to, or when it stands in `origins`. `localhost`, `127.0.0.1` and `[::1]` are one host. Any other
+    is refused before `accept`, which the client sees as HTTP 403; the log says why.
 
     A message of more than `max_bytes` closes its connection with 1009, even if the server lets
     bigger ones in.
 
-    Once the server has closed a connection by itself (a message too big, a missed pong), the next
-    `send` raises `OSError`, as the ASGI specification asks, where uvicorn raises `RuntimeError`.
-    Starlette turns an `OSError` into the `WebSocketDisconnect` that handlers wait for.
+    The caps are for one process, so each worker has its own. Where one of the first three is
+    exceeded, the client gets HTTP 503 with `Retry-After` (403, from a server without ASGI's
+    *WebSocket Denial Response*). A client that sends too much is closed with 1008, and the reason
+    names the cap. Pages and other HTTP requests are not counted.
+
+    The address is the one in the scope. Behind a proxy, the server has to take it from what the
+    proxy says, or else all clients have one address: uvicorn believes the `X-Forwarded-For` of the
+    proxies in `--forwarded-allow-ips`, by default those at 127.0.0.1. With `*` there it believes
+    the clients too, who can then choose an address. IPv6 addresses count by their first 64 bits.
+    Connections without an address, such as those at a Unix socket, only count in all.
+
+    Once the server, or the guard, has closed a connection (a message too big, a missed pong), the
+    next `send` raises `OSError`, as the ASGI specification asks, where uvicorn raises
+    `RuntimeError`. Starlette turns an `OSError` into the `WebSocketDisconnect` that handlers wait
+    for.
 
     Args:
         app: the ASGI app to protect.
         origins: further origins to let in, such as `{"https://example.com"}`, written as a browser
-            writes them: no path and no closing slash. `"*"` lets in every origin.
+            sends them: in small letters, no path, no closing slash. Those of apps and extensions
+            are possible too: `"capacitor://localhost"`, `"file://"`. `"null"` is each file and each
+            sandboxed frame, whoever made it. `"*"` lets in every origin.
         max_bytes: how big a message may be, in UTF-8 if it is text.
+        max_connections: how many may be open at a time.
+        max_connections_per_address: how many of them from one address.
+        new_connections_per_second: how many may come.
+        messages_per_second: how many messages each connection may send, on average.
+        bytes_per_second: how many bytes of payload each connection may send, on average. A message
+            above that is let through if the connection was quiet before, and counts in full.
+        burst_seconds: what so many seconds bring may come at once. Raise it where clients are on
+            mobile networks, which deliver what was sent in some seconds in one go.
+
+    Raises:
+        ValueError: no browser sends an origin of the list, or a cap is not above 0. An app that
+            has the guard from `add_middleware` raises it when it starts. uvicorn then starts all
+            the same, unless with `--lifespan on`, so the reason is logged too.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        origins: Collection[str] = (),
+        origins: Iterable[str] = (),
         max_bytes: int = MAX_MESSAGE_BYTES,
+        *,
+        max_connections: int | None = None,
+        max_connections_per_address: int | None = None,
+        new_connections_per_second: float | None = None,
+        messages_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        burst_seconds: float = 1.0,
     ) -> None:
-        if isinstance(origins, str) and origins != "*":
-            raise TypeError(
-                f"origins is a collection of strings, or '*'; got the string {origins!r}"
+        try:
+            self.origins = expect_sendable(origins)
+            limits = Limits(
+                max_connections,
+                max_connections_per_address,
+                new_connections_per_second,
+                messages_per_second,
+                bytes_per_second,
+                burst_seconds,
             )
-        for origin in origins:
-            if origin != "*" and (origin.endswith("/") or "://" not in origin):
-                raise ValueError(
-                    f"an origin is a scheme, a host and, if it needs one, a port, such as "
-                    f"'https://example.com'; got {origin!r}"
-                )
+        except (TypeError, ValueError) as error:
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop()  # where a server starts the app, and may keep it quiet
+                logger.error("Guard cannot start: %s", error)
+            raise
         self.app = app
-        self.origins = origins
         self.max_bytes = max_bytes
+        self.caps = Caps(limits)
+        self.lines = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
-        elif not self.lets_in(scope):
+            return
+        if not self.lets_in(scope):
+            self.log_foreign(scope)
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
-        else:
+            return
+        address = address_of(scope)
+        excess = self.caps.enter(address)
+        if excess:
+            self.log("refused", excess, scope)
+            await turn_away(excess, scope, receive, send)
+            return
+        try:
             # The close of the guard counts as the server's, not as the app's.
-            receive = self.only_small(scope, receive, send)
+            receive = self.only_allowed(scope, receive, send)
             await self.app(scope, receive, closed_is_os_error(send))
+        finally:
+            self.caps.leave(address)
 
     def lets_in(self, scope: Scope) -> bool:
-        """Return whether the handshake that `scope` describes may go on to the app."""
-        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        """Return whether the page that `scope` names may open a WebSocket."""
+        origins, hosts = headers_of(scope, b"origin"), headers_of(scope, b"host")
         if not origins or "*" in self.origins:
             return True
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(origins) > 1 or len(hosts) > 1:
             return False  # nobody can say which of them is true
-        return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
+        return origins[0] in self.origins or any(not difference(origins[0], host) for host in hosts)
 
-    def only_small(self, scope: Scope, receive: Receive, send: Send) -> Receive:
-        """Wrap `receive` so that it answers a message that is too big, and gives a disconnect."""
+    def only_allowed(self, scope: Scope, receive: Receive, send: Send) -> Receive:
+        """Wrap `receive` so that it answers a message too big or too many, with a disconnect."""
+        meter = self.caps.meter()
 
         async def guarded_receive() -> Message:
             message = await receive()
-            if size_of(message) <= self.max_bytes:
+            size = size_of(message)
+            if size > self.max_bytes:
+                code, reason = 1009, f"a message may have {self.max_bytes} bytes"
+            elif meter is None or message["type"] != "websocket.receive":
                 return message
-            closing = {"code": 1009, "reason": f"a message may have {self.max_bytes} bytes"}
+            elif reason := meter(size):
+                code = 1008
+                self.log("closed with 1008", reason, scope)
+            else:
+                return message
             line = line_in(scope)
             if line is not None:
                 await line.finish()  # what was said before the close is heard before it
-            with contextlib.suppress(OSError):  # the client has gone meanwhile
+            closing = {"code": code, "reason": reason}
+            # The client has gone meanwhile, or the app has closed already.
+            with contextlib.suppress(OSError, RuntimeError):
                 await send({"type": "websocket.close", **closing})
             return {"type": "websocket.disconnect", **closing}
 
         return guarded_receive
+
+    def log(self, what: str, reason: str, scope: Scope) -> None:
+        """Log what was done to a connection, and the reason, which is the same for each such."""
+        extra = {"reason": reason, "client": address_of(scope)}
+        self.lines.warning(reason, "%s %s: %s", name_of(scope), what, reason, **extra)
+
+    def log_foreign(self, scope: Scope) -> None:
+        """Log that a page may not open a WebSocket, and what to do if it should."""
+        origins, hosts = headers_of(scope, b"origin"), headers_of(scope, b"host")
+        origin, host = cut(" and ".join(origins)), cut(" and ".join(hosts))
+        what = "%s refused: the page has the origin '%s', and the request is for the host '%s'. %s"
+        extra = {"origin": origin, "host": host, "client": address_of(scope)}
+        args = (name_of(scope), origin, host, remedy(origin, host))
+        self.lines.warning("foreign origin", what, *args, **extra)
+
+
+def remedy(origin: str, host: str) -> str:
+    """Return what to do where a page of this `origin` shall open a WebSocket at this `host`."""
+    try:
+        expect_sendable([origin])
+    except ValueError:
+        return "No browser sends such an origin"
+    if difference(origin, host) == "port":
+        proxy = "a proxy in front must not drop the port (nginx: proxy_set_header Host $http_host)"
+    else:
+        proxy = "a proxy in front has to pass the Host header on"
+    return f"If the page is yours, write Guard(origins=['{origin}']); {proxy}"
+
+
+def headers_of(scope: Scope, name: bytes) -> list[str]:
+    """Return the values of the headers `name`, which is in small letters."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def turn_away(reason: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a handshake for now, before it is accepted."""
+    await receive()  # websocket.connect, which comes before any answer
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1013, "reason": reason})
+        return
+    headers = [(b"content-type", b"text/plain"), (b"retry-after", RETRY_SECONDS)]
+    start = {"type": "websocket.http.response.start", "status": 503, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": f"{reason}\n".encode()})
 
 
 def size_of(message: Message) -> int:
     """Return how many bytes of payload a `websocket.receive` brings; 0 for any other message."""
     text: str = message.get("text") or ""
     return len(message.get("bytes") or b"") or (len(text) if text.isascii() else len(text.encode()))
-
-
-def is_same(origin: str, host: str) -> bool:
-    """Return whether an `Origin` header names the same host and port as a `Host` header.
-
-    The scheme is left out: behind a proxy that ends TLS the app sees http where the browser has
-    https.
-    """
-    try:
-        page, server = urlsplit(origin), urlsplit(f"//{host}")
-        default = DEFAULT_PORTS.get(page.scheme)
-        same_port = (page.port or default) == (server.port or default)
-        return page.hostname is not None and page.hostname == server.hostname and same_port
-    except ValueError:  # a port that is no number, a broken IPv6 address
-        return False
 
 
 def closed_is_os_error(send: Send) -> Send:

@@ -7,14 +7,19 @@ give that logger a handler. Records have the number of the connection in `connec
 
 import functools
 import logging
-from typing import Any
+import threading
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from websockets.protocol import Protocol
-
 from chatlib.core.line import Line
+from chatlib.core.rate import Bucket
+
+if TYPE_CHECKING:
+    from websockets.protocol import Protocol
 
 logger = logging.getLogger("uvicorn.error.chatlib")
+logger.addHandler(logging.NullHandler())  # a library prints nothing by itself
 
 
 def name_of(scope: Any) -> str:
@@ -24,6 +29,34 @@ def name_of(scope: Any) -> str:
     return f'{address}"WebSocket {quote(scope.get("path", ""))}"'
 
 
+def cut(text: str) -> str:
+    """Return the beginning of what a client sent, in printable ASCII: it stays within its line."""
+    return ascii(text[:200])[1:-1]
+
+
+class Seldom:
+    """Logs what clients can bring about as often as they like.
+
+    Of each kind there are ten lines at once, and one a second after that. The next line says how
+    many were left out.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.buckets: defaultdict[str, Bucket] = defaultdict(lambda: Bucket(1, 10))
+        self.left_out: Counter[str] = Counter()
+
+    def warning(self, kind: str, text: str, *args: object, **extra: object) -> None:
+        """Log `text` with `args`, and `extra` as attributes of the record, if it is its turn."""
+        with self.lock:
+            if not self.buckets[kind].take():
+                self.left_out[kind] += 1
+                return
+            left_out = self.left_out.pop(kind, 0)
+        more = f" ({left_out} more like this one were not logged)" if left_out else ""
+        logger.warning(text + "%s", *args, more, extra=extra)
+
+
 def log_cut(scope: Any, line: Line, reason: str, waiting: int) -> None:
     """Note that a room cuts off a member for which `waiting` bytes wait."""
     extra = {"connection": line.number, "reason": reason}
@@ -31,7 +64,7 @@ def log_cut(scope: Any, line: Line, reason: str, waiting: int) -> None:
     logger.warning("%s %s: %d bytes waited for it", name_of(scope), line.why, waiting, extra=extra)
 
 
-def log_end(scope: Any, line: Line, seconds: float, conn: Protocol, app_closed: bool) -> None:
+def log_end(scope: Any, line: Line, seconds: float, conn: "Protocol", app_closed: bool) -> None:
     """Note that a connection which was open for `seconds` has ended, how, and with which code."""
     sent, received = conn.close_sent, conn.close_rcvd
     close = received if conn.close_rcvd_then_sent or sent is None else sent
