@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import WebSocket
 from starlette.types import Message
 
+from chatlib.core.atonce import AtOnce
 from chatlib.core.frames import encode, sized
 from chatlib.core.line import EXTENSION, EndedError, Line, line_in
 from chatlib.core.log import log_slow_path
@@ -26,7 +26,7 @@ TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slo
 
 
 class TaskLine(Line):
-    """One queue, and one task that sends what is in it: nothing else sends on this connection.
+    """One queue, and one coroutine that sends what is in it: nothing else sends on this connection.
 
     It puts itself before `send` and `receive` of `websocket`, so that what the app sends by itself
     keeps its place among what the rooms send, and so that the handler is told when its client is
@@ -34,8 +34,8 @@ class TaskLine(Line):
     """
 
     __slots__ = (
-        *("_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sending", "_sent"),
-        *("_size", "_task", "_waiters", "_watched", "hooked"),
+        *("_closing", "_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sender"),
+        *("_sent", "_size", "_waiters", "_watched", "hooked"),
     )
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -44,8 +44,9 @@ class TaskLine(Line):
         self._queue: deque[bytes] = deque()
         self._size = self._sent = 0
         self._waiters: deque[tuple[int, Waiter]] = deque()
-        self._sending = self._watched = False
-        self._task: asyncio.Task[None] | None = None
+        self._watched = False
+        self._sender = AtOnce(self.loop)
+        self._closing: asyncio.Task[None] | None = None
         self._receiver: asyncio.Task[Any] | None = None
         self._cut = False
         self._error: Exception | None = None
@@ -61,12 +62,11 @@ class TaskLine(Line):
     def write(self, frames: bytes) -> None:
         self._queue.append(frames)
         self._size += len(frames)
-        if not self._sending:
-            self._sending = True
-            self._task = self.loop.create_task(self._send_all())
+        if not self._sender.busy:
+            self._sender.run(self._send_all())
         if self._size > HIGH_WATER:
             self._fill()
-        if self._sending and not self._watched:
+        if self._sender.busy and not self._watched:
             self._watched = True
             self.loop.call_later(STUCK_SECONDS, self._look, self._sent)
 
@@ -77,7 +77,7 @@ class TaskLine(Line):
 
     def _look(self, before: int) -> None:
         """Count the line as full where the server has been at one message all this time."""
-        self._watched = self._sending and not self.ended
+        self._watched = self._sender.busy and not self.ended
         if self._watched:
             if self._sent == before:
                 self._fill()
@@ -93,14 +93,13 @@ class TaskLine(Line):
         self._cut = True
         self.end()
         self._queue.clear()
-        if self._task is not None:
-            self._task.cancel()
-        self._task = self.loop.create_task(self._close())
+        self._closing = self.loop.create_task(self._close())
         if self._receiver is not None:
             self._receiver.cancel()
 
     def end(self) -> None:
         super().end()
+        self._sender.stop()
         while self._waiters:
             wake(self._waiters.popleft()[1], self._error or EndedError("the connection has ended"))
 
@@ -173,7 +172,7 @@ class TaskLine(Line):
             while self._queue:
                 for size, message in messages_of(self._queue.popleft()):
                     self.in_flight = size
-                    await self._send(message)
+                    await self._send(dict(message))
                     self._sent += size
                     self._size -= size
                     while self._waiters and self._waiters[0][0] <= self._sent:
@@ -181,15 +180,14 @@ class TaskLine(Line):
                     if self._size <= LOW_WATER and not self.writable.is_set():
                         self.writable.set()
                         self.resume()
-                    await turn_here().give_way()
+                    if self._size:
+                        await turn_here().give_way()
         except Exception as error:
             # Servers differ in what they raise here. In any case the client is gone, and its
             # handler will be told.
             self._error = error if isinstance(error, OSError) else EndedError(repr(error))
             self._queue.clear()
             self.end()
-        finally:
-            self._sending = False
 
     async def _close(self) -> None:
         with contextlib.suppress(Exception):
@@ -200,8 +198,8 @@ class TaskLine(Line):
 _decoded: tuple[bytes, list[tuple[int, Message]]] = (b"", [])
 
 
-def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
-    """Yield each of `frames`, its size and the ASGI message that sends it.
+def messages_of(frames: bytes) -> list[tuple[int, Message]]:
+    """Return the size of each of `frames`, and the ASGI message that sends it.
 
     The members in step are written the same bytes, one after the other: they are decoded once.
     """
@@ -210,8 +208,7 @@ def messages_of(frames: bytes) -> Iterator[tuple[int, Message]]:
     if known is not frames:
         messages = list(sized(frames))
         _decoded = (frames, messages)
-    for size, message in messages:
-        yield size, dict(message)
+    return messages
 
 
 def known_line(websocket: object) -> Line | None:

@@ -307,7 +307,7 @@ def test_fastapi_can_be_asked_for_one(serve, raw):
 
 def test_the_list_cannot_be_replaced_and_what_to_write_is_said(manager):
     for value in ([], {}, ConnectionManager().active_connections):
-        with pytest.raises(AttributeError, match=r"who is in the room, .* write \.append"):
+        with pytest.raises(AttributeError, match=r"cannot be replaced: write \.append"):
             manager.active_connections = value
 
 
@@ -323,7 +323,7 @@ def test_the_list_can_be_extended_in_place(server, manager, raw):
 
 
 def test_a_subclass_cannot_put_a_list_in_the_place_of_the_list():
-    with pytest.raises(AttributeError, match="who is in the room"):
+    with pytest.raises(AttributeError, match="cannot be replaced"):
 
         class Own(ConnectionManager):
             active_connections = []  # noqa: RUF012

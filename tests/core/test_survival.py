@@ -21,8 +21,9 @@ FOR_EVER = 1e6
 
 
 def errors(server):
-    """Return what the server logged that is no plain information."""
-    return [line for line in server.log if line.level not in {"INFO", "DEBUG"}]
+    """Return what the server logged that is no plain information, but for who was cut off."""
+    more = [line for line in server.log if line.level not in {"INFO", "DEBUG"}]
+    return [line for line in more if "cut off by a room" not in line.text]
 
 
 async def publish(room, messages):
