@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
-        epilog="All takes some 15 minutes on two cores, --bad-members 4 more, and --quick one in all.",
+        epilog="All takes some 15 minutes on two cores; --bad-members 4 more; --quick one or two.",
     )
     add = parser.add_argument
     add("--rounds", type=int, help=f"default: {FULL.rounds}")

@@ -17,7 +17,7 @@ def save_chart(
 ) -> None:
     """Draw the costs by candidate, clients and messages in flight, as a PNG at `path`."""
     chart = Figure(figsize=(11, 5.5), layout="constrained")
-    panels = chart.subplots(1, len(flights), sharey=True)
+    panels = chart.subplots(1, len(flights), sharex=True, sharey=True)
     height = 0.8 / len(numbers)
     shades = ["#b7c9e2", "#5b8fd0", "#1d4e89"]
     for panel, flight in zip(panels, flights, strict=True):
@@ -29,11 +29,14 @@ def save_chart(
             )
             panel.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.set_title(f"{flight} in flight")
         panel.set_xlabel("µs of server CPU for each delivery of 100 bytes")
         panel.margins(x=0.15)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks([row + 0.4 - height / 2 for row in range(len(labels))], labels)
+    names = [label.replace("`", "") for label in labels]
+    panels[0].set_yticks([row + 0.4 - height / 2 for row in range(len(labels))], names)
     panels[0].invert_yaxis()
-    panels[-1].legend(loc="lower right", frameon=False)
+    bars_of = panels[0].get_legend_handles_labels()
+    chart.legend(*bars_of, loc="outside upper right", ncols=len(numbers), frameon=False)
     chart.savefig(path, dpi=130)
