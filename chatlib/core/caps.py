@@ -51,7 +51,7 @@ class Caps:
         self.new = Bucket(new, limits.burst_seconds) if new is not None else None
 
     def enter(self, address: str | None) -> str:
-        """Count a connection from `address` and return `""`, or else return what it is too many of.
+        """Count a connection from `address` and return `""`, or return why it may not come in.
 
         One that is counted has to `leave`.
         """
@@ -59,11 +59,12 @@ class Caps:
         most, most_from = limits.max_connections, limits.max_connections_per_address
         with self.lock:
             if most is not None and self.open >= most:
-                return f"more than {most} connections"
+                return f"too many connections, at most {most}"
             if most_from is not None and address and self.open_from[address] >= most_from:
-                return f"more than {most_from} connections from one address"
+                return f"too many connections from one address, at most {most_from}"
             if self.new is not None and not self.new.take():
-                return f"more than {limits.new_connections_per_second} new connections per second"
+                most_new = limits.new_connections_per_second
+                return f"too many new connections, at most {most_new} per second"
             self.open += 1
             if address:
                 self.open_from[address] += 1
@@ -81,7 +82,7 @@ class Caps:
     def meter(self) -> Callable[[int], str] | None:
         """Return what counts the messages of one connection, or None where nothing is to be.
 
-        It takes the size of a message, and returns `""` or what the message is too many of.
+        It takes the size of a message, and returns `""`, or why the message is too much.
         """
         limits = self.limits
         seconds = limits.burst_seconds
@@ -94,9 +95,9 @@ class Caps:
 
         def meter(amount: int) -> str:
             if messages is not None and not messages.take():
-                return f"more than {limits.messages_per_second} messages per second"
+                return f"too many messages, at most {limits.messages_per_second} per second"
             if size is not None and not size.take(amount):
-                return f"more than {limits.bytes_per_second} bytes per second"
+                return f"too many bytes, at most {limits.bytes_per_second} per second"
             return ""
 
         return meter

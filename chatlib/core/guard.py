@@ -195,10 +195,11 @@ async def turn_away(reason: str, scope: Scope, receive: Receive, send: Send) -> 
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1013, "reason": reason})
         return
+    body = f"{reason}\n".encode()
     headers = [(b"content-type", b"text/plain"), (b"retry-after", RETRY_SECONDS)]
-    start = {"type": "websocket.http.response.start", "status": 503, "headers": headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": f"{reason}\n".encode()})
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def size_of(message: Message) -> int:

@@ -232,3 +232,23 @@ def test_a_send_after_the_guard_itself_has_closed_is_an_os_error_too():
     scope = {"type": "websocket", "headers": []}
     asyncio.run(Guard(app, max_bytes=3)(scope, server_receive, server_send))
     assert closed == [1009]
+
+
+def test_a_message_that_is_too_big_after_the_apps_own_close_is_a_disconnect_and_no_error():
+    closed = []
+
+    async def server_receive():
+        return {"type": "websocket.receive", "text": "too big"}
+
+    async def server_send(message):
+        if closed:
+            raise RuntimeError("after sending 'websocket.close'")
+        closed.append(message["code"])
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.close", "code": 4000})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    scope = {"type": "websocket", "headers": []}
+    asyncio.run(Guard(app, max_bytes=3)(scope, server_receive, server_send))
+    assert closed == [4000]
