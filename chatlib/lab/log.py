@@ -16,6 +16,7 @@ from chatlib.core import log
 LOGGERS = {
     "uvicorn.error": logging.INFO,
     "uvicorn.access": logging.INFO,
+    "uvicorn.asgi": logging.INFO,
     "asyncio": logging.NOTSET,
     log.logger.name: logging.WARNING,
 }
@@ -85,3 +86,24 @@ def logged_by_this_thread(kept: Log) -> Iterator[None]:
         yield
     finally:
         del _filter.logs[ident]
+
+
+_before: dict[str, int] = {}
+_any_handler = logging.NullHandler()
+
+
+def set_up(log_level: object, access_log: object) -> None:
+    """Have the two options of uvicorn hold for the next server, and no longer.
+
+    uvicorn sets levels in the whole process, and logs requests only where they have a handler.
+    """
+    if log_level is None:
+        for name, level in _before.items():
+            logging.getLogger(name).setLevel(level)
+        _before.clear()
+    elif not _before:
+        _before.update({name: logging.getLogger(name).level for name in LOGGERS})
+    requests = logging.getLogger("uvicorn.access")
+    requests.removeHandler(_any_handler)
+    if access_log:
+        requests.addHandler(_any_handler)

@@ -1,10 +1,14 @@
-"""uvicorn, saying when it accepts connections, and stopping without waiting for its tick."""
+"""uvicorn, saying when it accepts connections and where it hangs, and stopping at once."""
 
 import asyncio
 import contextlib
 import socket
+import sys
+import sysconfig
 import threading
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -59,3 +63,14 @@ def watching_lifespan(app: ASGIApp, failed: Callable[[BaseException], None]) -> 
             raise
 
     return watched
+
+
+def where_blocked(thread: threading.Thread) -> str:
+    """Return, in words, which function of the app's code a server's `thread` is in just now."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    stack = traceback.extract_stack(frame) if frame else []
+    not_the_apps = (str(Path(__file__).parent), "<frozen", *sysconfig.get_paths().values())
+    for entry in reversed(stack):
+        if not entry.filename.startswith(not_the_apps):
+            return f"its thread is in {entry.name}(), at the line `{entry.line}`"
+    return "its event loop is waiting for a task that does not end"

@@ -2,30 +2,32 @@
 
 import asyncio
 import contextlib
-import sys
-import sysconfig
 import threading
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
 
-from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.redact import redact_logs
-from chatlib.lab.log import Log, logged_by_this_thread
-from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
-from chatlib.lab.prompt import PromptServer, watching_lifespan
+from chatlib.lab.log import Log, logged_by_this_thread, set_up
+from chatlib.lab.loopback import (
+    HOST,
+    ServerError,
+    address_of,
+    except_loopback_from_proxies,
+    listen,
+)
+from chatlib.lab.options import config_for
+from chatlib.lab.prompt import PromptServer, watching_lifespan, where_blocked
 from chatlib.lab.recording import recording_protocol
+from chatlib.lab.routes import unheard_handlers
 from chatlib.lab.show import Page
 from chatlib.lab.wire import Event
 
 START_SECONDS = 10.0  # how long an app's lifespan may take to start
 GRACE_SECONDS = 1  # how long handlers may take to end once their clients are told
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0  # and the rest of a stop
 
 _served: dict[str, "Server"] = {}
 
@@ -37,23 +39,26 @@ class Server:
 
     Args:
         app: the ASGI app.
-        port: the port to listen at on 127.0.0.1; 0 for a free one.
+        port: the port to listen at; 0 for a free one.
         name: what its repr calls it.
+        host: the address to listen at. Other machines reach `"0.0.0.0"`.
         options: of `uvicorn.Config`, in place of those that it has here.
 
     Raises:
         ServerError: it cannot start: the port is taken, or the app's lifespan failed.
+        TypeError, ValueError: an option does not exist or cannot be; the message says what to do.
 
     Attributes:
         app: the app that it runs.
         port: where it listens.
+        address: the host and port at which clients of this machine reach it.
         loop: the event loop of its thread.
         log: what happened, in uvicorn's words. Nothing is printed.
         observers: called with each `Event` on the wire, in the server's thread.
     """
 
     def __init__(
-        self, app: ASGIApp, *, port: int = 0, name: str = "server", **options: Any
+        self, app: ASGIApp, *, port: int = 0, name: str = "server", host: str = HOST, **options: Any
     ) -> None:
         if not callable(app):
             raise TypeError(f"serve() takes an ASGI app, such as FastAPI(); got {app!r}")
@@ -68,17 +73,18 @@ class Server:
         self._ready = threading.Event()
         self._main: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop
-        self._socket = listen(port)
-        self.port: int = self._socket.getsockname()[1]
-        protocol = recording_protocol(self._observe, options.pop("ws", FanoutProtocol))
-        options.setdefault("ws_max_size", MAX_MESSAGE_BYTES)
-        options.setdefault("timeout_graceful_shutdown", GRACE_SECONDS)
-        config = uvicorn.Config(
+        set_up(options.get("log_level"), options.get("access_log"))
+        config = config_for(
             watching_lifespan(app, self._note_lifespan_error),
-            ws=protocol,
-            log_config=None,
-            **options,
+            options,
+            lambda protocol: recording_protocol(self._observe, protocol),
+            GRACE_SECONDS,
         )
+        self._secure = "s" if config.ssl else ""
+        self._stop_seconds = STOP_SECONDS + (config.timeout_graceful_shutdown or 0)
+        self._socket = listen(port, host)
+        self.port: int = self._socket.getsockname()[1]
+        self.address = address_of(host, self.port)
         self._uvicorn = PromptServer(config, self._ready)
         self._thread = threading.Thread(target=self._run, name=f"chatlib {name}", daemon=True)
         self._thread.start()
@@ -87,17 +93,16 @@ class Server:
     def http_url(self, path: str = "/") -> str:
         """Return the address of `path` for a browser or an HTTP client."""
         self._expect_running()
-        return f"http://{HOST}:{self.port}{path}"
+        return f"http{self._secure}://{self.address}{path}"
 
     def ws_url(self, path: str = "/ws") -> str:
         """Return the address of `path` for a WebSocket client."""
         self._expect_running()
-        return f"ws://{HOST}:{self.port}{path}"
+        return f"ws{self._secure}://{self.address}{path}"
 
     def show(self, path: str = "/", height: int = 420) -> Page:
         """Return the page at `path`, to be shown inside the notebook `height` pixels high."""
-        self._expect_running()
-        return Page(self.port, path, height)
+        return Page(self.http_url(""), self.port, path, height)
 
     @property
     def handlers(self) -> frozenset["asyncio.Task[None]"]:
@@ -125,7 +130,7 @@ class Server:
         was told is cancelled; one that blocks the thread cannot be, and a warning names it.
         """
         self.ask_to_stop()
-        self._thread.join(STOP_SECONDS)
+        self._thread.join(self._stop_seconds)
         if self._thread.is_alive():
             warnings.warn(
                 f"{self!r} does not stop: {self.where_blocked()}. "
@@ -143,14 +148,8 @@ class Server:
                 self.loop.call_soon_threadsafe(self._uvicorn.exit_now)
 
     def where_blocked(self) -> str:
-        """Return the function of the app's code that the server's thread is in just now."""
-        frame = sys._current_frames().get(self._thread.ident or 0)
-        stack = traceback.extract_stack(frame) if frame else []
-        not_the_apps = (__file__, "<frozen", *sysconfig.get_paths().values())
-        for entry in reversed(stack):
-            if not entry.filename.startswith(not_the_apps):
-                return f"its thread is in {entry.name}(), at the line `{entry.line}`"
-        return "its event loop is waiting for a task that does not end"
+        """Return in words which function of the app's code its thread is in just now."""
+        return where_blocked(self._thread)
 
     def __enter__(self) -> "Server":
         return self
@@ -161,7 +160,7 @@ class Server:
     def __repr__(self) -> str:
         if not self.running:
             return f"<{self.name}: stopped>"
-        return f"<{self.name}: http://{HOST}:{self.port}/>"
+        return f"<{self.name}: http{self._secure}://{self.address}/>"
 
     def _run(self) -> None:
         try:
@@ -227,12 +226,11 @@ def serve(app: ASGIApp, *, port: int = 0, name: str = "server", **options: Any) 
     """Serve `app` from this notebook, in place of what was served under `name` before.
 
     The new server is up before the old one is stopped, so a failed start leaves the old one. Use
-    another `name` for a server that shall stand beside it, and any option of `uvicorn.Config`; `ws`
-    is a protocol class, `FanoutProtocol` unless given.
-
-    Raises:
-        ServerError: it cannot start: the port is taken, or the app's lifespan failed.
+    another `name` for a server that shall stand beside it. `port`, `host` and `options` are those
+    of `Server`, and so is what it raises. A warning names a path that has two different handlers.
     """
+    for sentence in unheard_handlers(app):
+        warnings.warn(sentence, stacklevel=2)
     old = _served.get(name)
     if old is not None and port == old.port:
         old.stop()  # the one case in which both cannot be up

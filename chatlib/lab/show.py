@@ -13,7 +13,8 @@ class Page:
     server (`/`, say) to have the same where you reach a remote one in another way.
     """
 
-    def __init__(self, port: int, path: str, height: int) -> None:
+    def __init__(self, server: str, port: int, path: str, height: int) -> None:
+        self.server = server
         self.port = port
         self.path = path
         self.height = height
@@ -26,7 +27,7 @@ class Page:
         )
         if prefix:
             return f"{prefix.rstrip('/')}/proxy/{self.port}{self.path}"
-        return f"http://127.0.0.1:{self.port}{self.path}"
+        return f"{self.server}{self.path}"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         url = escape(self.url)

@@ -135,6 +135,17 @@ def test_a_port_that_is_taken_is_said_to_be():
             Server(echo_app, port=port)
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none_is_said_to_be(port):
+    with pytest.raises(ServerError, match=rf"port {port}: ports go from 0 to 65535"):
+        Server(echo_app, port=port)
+
+
+def test_a_port_as_a_text_is_refused():
+    with pytest.raises(TypeError, match=r"a number, such as 8000; got '8000'"):
+        Server(echo_app, port="8000")
+
+
 def test_a_thread_that_dies_gives_its_reason(monkeypatch):
     async def dies(self, sockets=None):
         raise OSError("out of files")
@@ -357,3 +368,18 @@ def test_the_page_is_shown_with_a_text_that_stands_alone(monkeypatch):
     assert bundle["text/plain"] == f"The page is at {url}"
     assert f'<iframe src="{url}"' in bundle["text/html"]
     assert f'<a href="{url}"' in bundle["text/html"]
+
+
+def test_a_repeated_cell_that_corrects_a_handler_is_told_that_the_first_one_answers():
+    app = FastAPI()
+    for answer in ("wrong", "right"):
+        exec(f"""
+@app.websocket("/ws")
+async def say(websocket: WebSocket):
+    await websocket.accept()
+    await websocket.send_text({answer!r})
+""")
+    with pytest.warns(UserWarning, match=r"two handlers for WebSocket /ws, and the first one"):
+        server = serve(app)
+    with server, websockets.sync.client.connect(server.ws_url()) as client:
+        assert client.recv(timeout=10) == "wrong"

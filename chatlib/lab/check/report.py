@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from chatlib.lab.check.bench import Bench, Wrong
 from chatlib.lab.loopback import ServerError
+from chatlib.lab.routes import unheard_handlers
 from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 5.0  # how long the app may take over one rule
@@ -149,7 +150,7 @@ def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
     """Try `rules` on `app`: on the server that runs it already, or on one of its own."""
     running = server_of(app)
     if running is not None:
-        return report_on(name, rules, Bench(running))
+        return with_remarks(report_on(name, rules, Bench(running)), app)
     try:
         server = Server(app, name=name)
     except (ServerError, TypeError) as error:
@@ -162,6 +163,12 @@ def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
         server.ask_to_stop()
     else:
         server.stop()
+    return with_remarks(report, app)
+
+
+def with_remarks(report: Report, app: Any) -> Report:
+    """Add to `report` what explains more than one of its lines: handlers that never get a turn."""
+    report.remark = "\n  ".join(filter(None, [report.remark, *unheard_handlers(app)]))
     return report
 
 
