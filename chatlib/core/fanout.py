@@ -32,6 +32,8 @@ NEEDED = (
     *("send", "send_receive_event_to_app", "shutdown"),
 )
 
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 
 class FanoutProtocol(PatientKeepalive):
     """uvicorn's own protocol, with a line for rooms, and without what harms in a crowd.
@@ -62,8 +64,8 @@ class FanoutProtocol(PatientKeepalive):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # The request could not be read, and uvicorn leaves the answer to that where it is.
-            self.transport.write(b"".join(self.conn.data_to_send()))
+            # uvicorn leaves the answer to that where it is. To a request with a body there is none.
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
 
     def pause_writing(self) -> None:

@@ -327,6 +327,20 @@ def test_a_room_finds_the_line_of_the_server_in_a_task_that_begins_at_once(serve
     assert [type(line) for line in lines] == [TransportLine]
 
 
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 10\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"]
+)
+def test_a_handshake_with_a_body_is_answered_and_closed(serve, body):
+    server = serve(app_with(echo))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        client.sendall(f"GET /ws HTTP/1.1\r\n{upgrade}{body}".encode())
+        answer = b""
+        while more := client.recv(65536):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 class CountingProtocol(FanoutProtocol):
     """A protocol that counts the pongs it missed, and gives a closing client little time."""
 
