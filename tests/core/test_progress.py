@@ -122,21 +122,6 @@ async def test_a_send_that_waits_for_a_member_who_leaves_is_sent_and_nobody_is_h
 
 
 @in_loop
-async def test_who_leaves_and_joins_again_in_one_turn_misses_only_what_came_between():
-    room = Room()
-    member = joined(room)
-    member.line.fill()
-    await room.publish("before")
-    room.leave(member)
-    await room.publish("between")
-    room.join(member)
-    await room.publish("after")
-    member.line.drain()
-    await turn()
-    assert member.line.texts == ["before", "after"]
-
-
-@in_loop
 async def test_what_is_published_after_a_leave_from_another_thread_is_not_heard():
     room = Room()
     member, other = joined(room), joined(room)

@@ -123,7 +123,7 @@ async def test_a_member_who_leaves_between_a_message_and_its_flush_gets_it_still
 
 
 @in_loop
-async def test_a_member_who_leaves_while_behind_is_written_what_it_has_a_right_to():
+async def test_who_leaves_while_behind_and_joins_again_misses_only_what_came_between():
     room = Room()
     member = joined(room)
     member.line.fill()
