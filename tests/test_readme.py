@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -30,11 +31,11 @@ def run(source):
 
 
 def test_every_snippet_is_run_by_a_test_here():
-    assert len(fences("python")) == 2
+    assert len(fences("python")) == 4
 
 
 def test_the_rooms_carry_what_a_member_and_a_plain_route_say():
-    app = run(fences("python")[1])["app"]
+    app = run(fences("python")[3])["app"]
 
     async def talk(server):
         url = server.ws_url("/topics/news?user=ana")
@@ -70,6 +71,28 @@ def test_the_app_of_your_own_carries_news_and_keeps_strangers_out():
         assert "s3cret" not in repr(server.log)
 
 
+def test_the_settings_of_the_garbage_collector_are_possible():
+    show = "print(gc.get_freeze_count() > 0, gc.get_threshold()[0])"
+    command = [sys.executable, "-c", fences("python")[1] + show]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "True 50000\n"
+
+
+def test_the_guard_with_caps_turns_away_who_is_too_many():
+    guard = fences("python")[2].replace("=100,", "=1,")
+    names = run(fences("python")[0].replace("app.add_middleware(Guard)\n", guard))
+
+    async def connect_twice(server):
+        url = server.ws_url("/news")
+        page = {"origin": "https://www.example.com"}
+        async with asyncio.timeout(10), websockets.connect(url, **page):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await websockets.connect(url, **page)
+            return refused.value.response.status_code
+
+    with Server(names["app"]) as server:
+        assert asyncio.run(connect_twice(server)) == 503
+
+
 def test_each_shell_command_is_known_to_these_tests():
     """So that a new one is run by a test before it is written down."""
     assert [line for fence in fences("sh") for line in fence.splitlines()] == [
@@ -78,7 +101,9 @@ def test_each_shell_command_is_known_to_these_tests():
         ". .venv/bin/activate",
         'pip install -e ".[lab]" -c constraints.txt && jupyter lab notebooks',
         "pip install .",  # tests/test_project.py runs it
-        "uvicorn --ws chatlib.core.fanout:FanoutProtocol app:app",  # tests/test_main.py, likewise
+        # tests/test_main.py runs it
+        "uvicorn --ws chatlib.core.fanout:FanoutProtocol --ws-max-size 65536 "
+        "--timeout-graceful-shutdown 5 app:app",
         "python -m chatlib chat --port 8000",  # tests/test_main.py runs it, at a free port
         "make test",
     ]
