@@ -46,7 +46,7 @@ class Caps:
         self.limits = limits
         self.lock = threading.Lock()
         self.open = 0
-        self.open_from: Counter[str] = Counter()
+        self.open_from: Counter[str | None] = Counter()
         new = limits.new_connections_per_second
         self.new = Bucket(new, limits.burst_seconds) if new is not None else None
 
@@ -60,7 +60,7 @@ class Caps:
         with self.lock:
             if most is not None and self.open >= most:
                 return f"too many connections, at most {most}"
-            if most_from is not None and address and self.open_from[address] >= most_from:
+            if most_from is not None and self.open_from[address] >= most_from:
                 return f"too many connections from one address, at most {most_from}"
             if self.new is not None and not self.new.take():
                 most_new = limits.new_connections_per_second
