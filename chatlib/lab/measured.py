@@ -156,7 +156,8 @@ def main() -> None:
         threading.Thread(target=answer, args=(loop,), daemon=True).start()
         await uvicorn.Server(config).serve(sockets=[sock])
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    # In its debug mode, which the environment may ask for, asyncio would measure itself.
+    with asyncio.Runner(debug=False, loop_factory=config.get_loop_factory()) as runner:
         runner.run(serve())
 
 

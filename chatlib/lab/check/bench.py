@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import websockets
+from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection
 
 from chatlib.lab.serve import Server
@@ -94,6 +95,16 @@ class Outcome:
 
     def __str__(self) -> str:
         return self.words
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[Server]:
+    """Serve `app` meanwhile; start and stop it without holding up the event loop of the check."""
+    server = await asyncio.to_thread(Server, app)
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
 
 
 class Bench:

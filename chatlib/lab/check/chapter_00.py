@@ -6,9 +6,8 @@ import httpx2
 from fastapi import FastAPI, WebSocket
 
 from chatlib.core.manager import ConnectionManager
-from chatlib.lab.check.bench import Bench, expect
+from chatlib.lab.check.bench import Bench, expect, serving
 from chatlib.lab.check.report import Rules
-from chatlib.lab.serve import Server
 
 PING, SAY = Rules(), Rules()
 
@@ -25,7 +24,7 @@ async def ping_answers(bench: Bench) -> None:
 
 async def get(bench: Bench, path: str) -> httpx2.Response:
     """Return the answer to a GET of `path`."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
         return await client.get(bench.server.http_url(path))
 
 
@@ -35,14 +34,14 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
     essential=True,
 )
 async def say_returns_both(say: Any) -> None:
-    with Server(a_chat()) as server:
+    async with serving(a_chat()) as server:
         got = await say(server.ws_url("/ws/7"), "hello")
     expect(got, ["You wrote: hello", "Client #7 says: hello"])
 
 
 @SAY.rule("it hangs up when it has them", hint="`async with` closes the connection at its end")
 async def say_hangs_up(say: Any) -> None:
-    with Server(a_chat()) as server:
+    async with serving(a_chat()) as server:
         await say(server.ws_url("/ws/8"), "bye")
         # It returns only when the handler of every connection has ended.
         await server.settled()

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, WebSocket
 
-from chatlib.lab.check.bench import Bench
+from chatlib.lab.check.bench import Bench, serving
 from chatlib.lab.check.report import Rules
-from chatlib.lab.serve import Server
 
 GUESTS, BEARER = Rules(), Rules()
 
@@ -17,7 +16,7 @@ GUESTS, BEARER = Rules(), Rules()
     essential=True,
 )
 async def guests_are_closed(function: Any) -> None:
-    with Server(app_that_greets(function)) as server:
+    async with serving(app_that_greets(function)) as server:
         bench = Bench(server)
         async with bench.client("/ws?token=guest-1") as client:
             await client.is_closed_with(4401)
@@ -25,14 +24,16 @@ async def guests_are_closed(function: Any) -> None:
 
 @GUESTS.rule("the reason is 'sign in first'", hint="websocket.close(code, reason)")
 async def guests_are_told_why(function: Any) -> None:
-    with Server(app_that_greets(function)) as server:
-        async with Bench(server).client("/ws?token=guest-2") as client:
-            await client.is_closed_with(4401, "sign in first")
+    async with (
+        serving(app_that_greets(function)) as server,
+        Bench(server).client("/ws?token=guest-2") as client,
+    ):
+        await client.is_closed_with(4401, "sign in first")
 
 
 @GUESTS.rule("anybody else stays connected", hint="close only a token that starts with 'guest-'")
 async def members_stay(function: Any) -> None:
-    with Server(app_that_greets(function)) as server:
+    async with serving(app_that_greets(function)) as server:
         for query in ("?token=member-1", "?token=my-guest-1", ""):
             async with Bench(server).client(f"/ws{query}") as client:
                 await client.stays_connected()
@@ -56,9 +57,11 @@ def app_that_greets(function: Any) -> FastAPI:
     essential=True,
 )
 async def bearer_opens(dependency: Any) -> None:
-    with Server(app_that_depends(dependency)) as server:
-        async with Bench(server).client("/ws", authorization="Bearer t1") as client:
-            await client.hears("t1")
+    async with (
+        serving(app_that_depends(dependency)) as server,
+        Bench(server).client("/ws", authorization="Bearer t1") as client,
+    ):
+        await client.hears("t1")
 
 
 @BEARER.rule(
@@ -66,7 +69,7 @@ async def bearer_opens(dependency: Any) -> None:
     hint="it is None then: look before you take it apart, and raise WebSocketException(1008)",
 )
 async def bearer_refuses_nothing(dependency: Any) -> None:
-    with Server(app_that_depends(dependency)) as server:
+    async with serving(app_that_depends(dependency)) as server:
         await Bench(server).is_refused("/ws")
 
 
@@ -74,7 +77,7 @@ async def bearer_refuses_nothing(dependency: Any) -> None:
     "Authorization: Basic dDE6, another scheme: refused with 403", hint="compare the first word"
 )
 async def bearer_refuses_basic(dependency: Any) -> None:
-    with Server(app_that_depends(dependency)) as server:
+    async with serving(app_that_depends(dependency)) as server:
         await Bench(server).is_refused("/ws", authorization="Basic dDE6")
 
 
@@ -83,7 +86,7 @@ async def bearer_refuses_basic(dependency: Any) -> None:
     hint="an empty credential counts as none",
 )
 async def bearer_refuses_empty(dependency: Any) -> None:
-    with Server(app_that_depends(dependency)) as server:
+    async with serving(app_that_depends(dependency)) as server:
         await Bench(server).is_refused("/ws", authorization="Bearer ")
 
 

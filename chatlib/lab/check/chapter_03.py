@@ -5,9 +5,8 @@ from typing import Any
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from chatlib.core.manager import ConnectionManager
-from chatlib.lab.check.bench import Bench, Wrong, shorten
+from chatlib.lab.check.bench import Bench, Wrong, serving, shorten
 from chatlib.lab.check.report import Rules
-from chatlib.lab.serve import Server
 
 JOINED, WHISPER = Rules(), Rules()
 
@@ -39,7 +38,7 @@ async def newcomer_hears_nothing(bench: Bench) -> None:
     essential=True,
 )
 async def whisper_arrives(manager: Any) -> None:
-    with Server(app_that_whispers(manager)) as server:
+    async with serving(app_that_whispers(manager)) as server:
         bench = Bench(server)
         async with bench.client("/ws/301") as one, bench.client("/ws/302") as other:
             await one.send("302 psst")
@@ -48,7 +47,7 @@ async def whisper_arrives(manager: Any) -> None:
 
 @WHISPER.rule("nobody else hears it", hint="send only where the id is the one asked for")
 async def whisper_stays_private(manager: Any) -> None:
-    with Server(app_that_whispers(manager)) as server:
+    async with serving(app_that_whispers(manager)) as server:
         bench = Bench(server)
         async with bench.client("/ws/303") as one, bench.client("/ws/304") as other:
             await one.send("304 psst")
@@ -59,7 +58,7 @@ async def whisper_stays_private(manager: Any) -> None:
 
 @WHISPER.rule("both of two clients with one id hear it", hint="go through all members")
 async def whisper_reaches_both(manager: Any) -> None:
-    with Server(app_that_whispers(manager)) as server:
+    async with serving(app_that_whispers(manager)) as server:
         bench = Bench(server)
         async with bench.client("/ws/305") as one, bench.client("/ws/305") as other:
             await one.send("305 psst")
@@ -73,7 +72,7 @@ async def whisper_reaches_both(manager: Any) -> None:
 )
 async def whisper_survives_the_dead(manager: Any) -> None:
     app = app_that_whispers(manager)
-    with Server(app) as server:
+    async with serving(app) as server:
         bench = Bench(server)
         async with bench.client("/ws/307") as dead:
             await dead.send("308 this one is forgotten by its handler")
