@@ -132,3 +132,8 @@ def difference(origin: str, host: str) -> str:
     if default is None or page.hostname is None or not (len(names) == 1 or names <= LOOPBACK):
         return "host"
     return "" if same_port else "port"
+
+
+def is_same(origin: str, host: str) -> bool:
+    """Return whether an `Origin` header names the same host and port as a `Host` header."""
+    return not difference(origin, host)

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatlib.core.browsers import difference, expect_sendable
+from chatlib.core.browsers import difference, expect_sendable, is_same
 from chatlib.core.caps import Caps, Limits, address_of
 from chatlib.core.line import line_in
 from chatlib.core.log import Seldom, cut, logger, name_of
@@ -50,14 +51,14 @@ class Guard:
             are possible too: `"capacitor://localhost"`, `"file://"`. `"null"` is each file and each
             sandboxed frame, whoever made it. `"*"` lets in every origin.
         max_bytes: how big a message may be, in UTF-8 if it is text.
-        max_connections: how many may be open at a time.
+        max_connections: how many may be open at a time. One counts until its handler ends.
         max_connections_per_address: how many of them from one address.
         new_connections_per_second: how many may come.
         messages_per_second: how many messages each connection may send, on average.
         bytes_per_second: how many bytes of payload each connection may send, on average. A message
             above that is let through if the connection was quiet before, and counts in full.
-        burst_seconds: what so many seconds bring may come at once. Raise it where clients are on
-            mobile networks, which deliver what was sent in some seconds in one go.
+        burst_seconds: what so many seconds bring may come at once. Raise it where messages of some
+            seconds arrive in one go: from a mobile network, or after a handler was busy.
 
     Raises:
         ValueError: no browser sends an origin of the list, or a cap is not above 0. An app that
@@ -127,7 +128,7 @@ class Guard:
             return True
         if len(origins) > 1 or len(hosts) > 1:
             return False  # nobody can say which of them is true
-        return origins[0] in self.origins or any(not difference(origins[0], host) for host in hosts)
+        return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
 
     def only_allowed(self, scope: Scope, receive: Receive, send: Send) -> Receive:
         """Wrap `receive` so that it answers a message too big or too many, with a disconnect."""
@@ -158,16 +159,16 @@ class Guard:
 
     def log(self, what: str, reason: str, scope: Scope) -> None:
         """Log what was done to a connection, and the reason, which is the same for each such."""
-        extra = {"reason": reason, "client": address_of(scope)}
-        self.lines.warning(reason, "%s %s: %s", name_of(scope), what, reason, **extra)
+        args = (name_of(scope), what, reason)
+        self.lines.warning(reason, "%s %s: %s", *args, **fields(scope), reason=reason)
 
     def log_foreign(self, scope: Scope) -> None:
         """Log that a page may not open a WebSocket, and what to do if it should."""
         origins, hosts = headers_of(scope, b"origin"), headers_of(scope, b"host")
         origin, host = cut(" and ".join(origins)), cut(" and ".join(hosts))
         what = "%s refused: the page has the origin '%s', and the request is for the host '%s'. %s"
-        extra = {"origin": origin, "host": host, "client": address_of(scope)}
         args = (name_of(scope), origin, host, remedy(origin, host))
+        extra = {"reason": "foreign origin", "origin": origin, "host": host, **fields(scope)}
         self.lines.warning("foreign origin", what, *args, **extra)
 
 
@@ -177,11 +178,19 @@ def remedy(origin: str, host: str) -> str:
         expect_sendable([origin])
     except ValueError:
         return "No browser sends such an origin"
+    if origin == "null":
+        return "It is a page from a file or in a sandbox; serve it from a web address"
     if difference(origin, host) == "port":
         proxy = "a proxy in front must not drop the port (nginx: proxy_set_header Host $http_host)"
     else:
         proxy = "a proxy in front has to pass the Host header on"
     return f"If the page is yours, write Guard(origins=['{origin}']); {proxy}"
+
+
+def fields(scope: Scope) -> dict[str, Any]:
+    """Return what a record of the log has about a connection, besides its text."""
+    line = line_in(scope)
+    return {"client": address_of(scope), "connection": line.number if line else None}
 
 
 def headers_of(scope: Scope, name: bytes) -> list[str]:

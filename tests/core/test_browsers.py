@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatlib.core.browsers import difference, expect_sendable
+from chatlib.core.browsers import difference, expect_sendable, is_same
 
 SENDABLE = (
     *("https://example.com", "http://localhost:3000", "https://example.com:8443", "null"),
@@ -116,7 +116,7 @@ def test_the_list_may_be_one_that_can_be_read_once():
     ],
 )
 def test_the_same_host_and_port_are_the_same(origin, host):
-    assert difference(origin, host) == ""
+    assert is_same(origin, host)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,7 @@ def test_the_same_host_and_port_are_the_same(origin, host):
     ],
 )
 def test_another_port_is_told_from_another_host(origin, host):
+    assert not is_same(origin, host)
     assert difference(origin, host) == "port"
 
 
@@ -150,4 +151,5 @@ def test_another_port_is_told_from_another_host(origin, host):
     ],
 )
 def test_anything_else_is_another_host(origin, host):
+    assert not is_same(origin, host)
     assert difference(origin, host) == "host"

@@ -330,6 +330,20 @@ def test_a_refusal_and_a_close_are_a_line_of_the_log_each(serve, raw):
     assert (refused.level, closed.level) == ("WARNING", "WARNING")
 
 
+def test_the_records_say_who_and_why(serve, raw, monkeypatch):
+    logged = []
+    monkeypatch.setattr(logger, "filters", [logged.append])
+    server = serve(Guard(app(), max_connections=1))
+    raw(server)
+    ask(server)
+    ask(server, headers="Origin: https://evil.example\r\n")
+    full, foreign = logged
+    assert (full.client, full.reason) == ("127.0.0.1", "too many connections, at most 1")
+    assert (foreign.client, foreign.reason) == ("127.0.0.1", "foreign origin")
+    assert (foreign.origin, foreign.host) == ("https://evil.example", "x")
+    assert full.connection < foreign.connection
+
+
 def test_a_flood_is_ten_lines_and_then_one_a_second_with_a_count(clock, monkeypatch):
     logged = []
     monkeypatch.setattr(logger, "filters", [lambda record: logged.append(record.getMessage())])

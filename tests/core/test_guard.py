@@ -127,6 +127,12 @@ def test_a_refusal_for_the_port_alone_names_what_nginx_needs():
     assert "proxy_set_header Host $http_host" in text
 
 
+def test_nobody_is_advised_to_let_in_all_sandboxed_pages():
+    text = refused("null", "chat.example")
+    assert "serve it from a web address" in text
+    assert "Guard(origins" not in text
+
+
 def test_an_origin_of_the_clients_own_making_cannot_fill_the_log_or_break_its_lines():
     text = refused("\x85é" + "x" * 4000, "chat.example")
     assert r"'\x85\xe9xxx" in text
