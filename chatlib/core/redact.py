@@ -23,7 +23,7 @@ class RedactingFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.secrets = set(SECRET_HEADERS)
+        self.parameters: set[str] = set()  # in small letters
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact `record` in place, and let it pass."""
@@ -31,7 +31,8 @@ class RedactingFilter(logging.Filter):
             record.msg = self.redact(record.msg)
         elif isinstance(record.args, tuple):
             record.args = tuple(map(self.redact, record.args))
-            if len(record.args) == 2 and str(record.args[0]).lower() in self.secrets:
+            header = str(record.args[0]).lower()
+            if len(record.args) == 2 and (header in SECRET_HEADERS or header in self.parameters):
                 record.args = (record.args[0], REDACTED)
         if record.exc_info and record.exc_info[0] and str(record.msg).startswith("! invalid"):
             # What websockets logs at DEBUG; the exception quotes the header.
@@ -69,7 +70,7 @@ class RedactingFilter(logging.Filter):
     def pair(self, pair: str) -> str:
         """Return one `name=value` of a query string, redacted where the name is a secret's."""
         name, equals, _ = pair.partition("=")
-        secret = equals and unquote_plus(name).lower() in self.secrets
+        secret = equals and unquote_plus(name).lower() in self.parameters
         return f"{name}={REDACTED}" if secret else pair
 
 
@@ -89,7 +90,7 @@ def redact_logs(*parameters: str) -> None:
     clients say once they are connected is not redacted: at DEBUG, uvicorn logs the beginning of
     each message.
     """
-    _filter.secrets.update(name.lower() for name in parameters)
+    _filter.parameters.update(name.lower() for name in parameters)
     for name in LOGGERS:
         filters = logging.getLogger(name).filters
         if _filter not in filters:
