@@ -1,5 +1,6 @@
 """The options of uvicorn that a server inside a notebook takes, and why it refuses the others."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Collection
 from typing import Any, get_args, get_type_hints
@@ -35,10 +36,7 @@ REFUSED = {
     "interface": "it runs ASGI apps; wrap a WSGI app in WSGIMiddleware of the package a2wsgi",
     "factory": "call the factory yourself: serve(make_app())",
 }
-CHOICES: dict[str, Collection[str]] = {
-    "log_level": LOG_LEVELS,
-    "lifespan": LIFESPAN,
-}
+CHOICES: dict[str, Collection[str]] = {"log_level": LOG_LEVELS, "lifespan": LIFESPAN}
 
 
 def config_for(
@@ -76,7 +74,7 @@ def config_for(
     except Exception as error:
         given = ", ".join(f"{k}={v!r}" for k, v in options.items() if "password" not in k)
         raise ValueError(
-            f"uvicorn cannot start with {given}: {type(error).__name__}: {error}"
+            f"uvicorn cannot start with {given or 'its defaults'}: {type(error).__name__}: {error}"
         ) from error
     return config
 
@@ -108,7 +106,7 @@ def ws_protocol(ws: Any) -> type[Any] | None:
         TypeError: it is no protocol class.
         ValueError: it is a string that names none.
     """
-    if ws == "websockets" or hasattr(ws, "asgi_send"):
+    if ws == "websockets":  # which warns when it is imported
         raise ValueError(DEPRECATED)
     try:
         protocol = import_from_string(WS_PROTOCOLS.get(ws, ws)) if isinstance(ws, str) else ws
@@ -117,6 +115,10 @@ def ws_protocol(ws: Any) -> type[Any] | None:
         raise ValueError(
             f"ws is a protocol class, 'module:class', or one of {known}; got {ws!r}: {error}"
         ) from error
-    if protocol is not None and not isinstance(protocol, type):
+    if protocol is None:
+        return None
+    if not isinstance(protocol, type) or not issubclass(protocol, asyncio.Protocol):
         raise TypeError(f"ws is a protocol class of uvicorn's, or a string; got {ws!r}")
+    if hasattr(protocol, "asgi_send"):  # that one, named otherwise; nothing can be recorded of it
+        raise ValueError(DEPRECATED)
     return protocol

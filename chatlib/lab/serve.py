@@ -42,7 +42,8 @@ class Server:
         port: the port to listen at; 0 for a free one.
         name: what its repr calls it.
         host: the address to listen at. Other machines reach `"0.0.0.0"`.
-        options: of `uvicorn.Config`, in place of those that it has here.
+        options: of `uvicorn.Config`. Unless given, `ws` is `FanoutProtocol`, `ws_max_size` 64 KiB,
+            and `timeout_graceful_shutdown` one second.
 
     Raises:
         ServerError: it cannot start: the port is taken, or the app's lifespan failed.

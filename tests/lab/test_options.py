@@ -63,6 +63,7 @@ def test_without_a_protocol_there_is_no_websocket(ws):
         ("no.such:Protocol", ValueError, "No module named 'no'"),
         ("websockets", ValueError, "write ws='websockets-sansio'"),
         (42, TypeError, "a protocol class of uvicorn's, or a string; got 42"),
+        (str, TypeError, "a protocol class of uvicorn's, or a string; got <class 'str'>"),
     ],
 )
 def test_what_is_no_protocol_is_refused(ws, error, says):
