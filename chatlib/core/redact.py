@@ -34,7 +34,7 @@ class RedactingFilter(logging.Filter):
             header = str(record.args[0]).lower()
             if len(record.args) == 2 and (header in SECRET_HEADERS or header in self.parameters):
                 record.args = (record.args[0], REDACTED)
-        if record.exc_info and record.exc_info[0] and str(record.msg).startswith("! invalid"):
+        if record.exc_info and record.exc_info[0] and str(record.msg).startswith("! "):
             # What websockets logs at DEBUG; the exception quotes the header.
             record.msg, record.exc_info = f"{record.msg}: {record.exc_info[0].__name__}", None
         if record.msg == "Invalid UTF-8 sequence received from client.":
