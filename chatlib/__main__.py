@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         root_path=given.root_path,
         workers=workers,
         log_level=given.log_level,
+        http="chatlib.core.head:TimedHead",
         ws="chatlib.core.fanout:FanoutProtocol",
         ws_max_size=MAX_MESSAGE_BYTES,
         timeout_graceful_shutdown=STOP_SECONDS,

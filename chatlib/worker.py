@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.guard import MAX_MESSAGE_BYTES
+from chatlib.core.head import TimedHead
 
 try:
     from uvicorn_worker import UvicornWorker
@@ -22,13 +23,15 @@ LEFT_SECONDS = 2  # for what a stop does once the handlers have ended
 class FanoutWorker(UvicornWorker):  # type: ignore[misc]
     """uvicorn's own worker, with `FanoutProtocol`, and with bounds.
 
-    A message may have 64 KiB. A stop tells clients 1012 at once, and cancels handlers that go on
-    for longer than gunicorn's `--graceful-timeout` less two seconds, before gunicorn kills them.
+    A message may have 64 KiB, and the head of a request has 10 seconds to come. A stop tells
+    clients 1012 at once, and cancels handlers that go on for longer than gunicorn's
+    `--graceful-timeout` less two seconds, before gunicorn kills them.
     Derive from it, and set what else `uvicorn.Config` takes in `CONFIG_KWARGS`.
     """
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         **UvicornWorker.CONFIG_KWARGS,
+        "http": TimedHead,
         "ws": FanoutProtocol,
         "ws_max_size": MAX_MESSAGE_BYTES,
     }

@@ -160,6 +160,11 @@ def test_by_default_it_listens_at_port_8000_of_this_machine_alone(seen):
     assert (seen["host"], seen["port"], seen["workers"]) == ("127.0.0.1", 8000, 1)
 
 
+def test_a_request_whose_head_does_not_end_has_a_time_out(seen):
+    main(["chat"])
+    assert seen["http"] == "chatlib.core.head:TimedHead"
+
+
 def test_the_port_comes_from_the_environment_where_none_is_given(seen, monkeypatch):
     monkeypatch.setenv("PORT", "8123")
     main(["chat"])
