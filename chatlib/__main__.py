@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 import uvicorn
 from uvicorn.config import LOG_LEVELS
 
+from chatlib.core.browsers import expect_sendable
 from chatlib.core.guard import MAX_MESSAGE_BYTES
-from chatlib.core.origins import VARIABLE, expect_origins, origins_from_environment
+from chatlib.core.origins import VARIABLE, origins_from_environment
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
 # How many objects more than were freed make the collector look, and how often it looks further.
@@ -145,7 +146,7 @@ def root_path(text: str) -> str:
 def origin(text: str) -> str:
     """Return `text` if it is an origin."""
     try:
-        expect_origins([text])
+        expect_sendable([text])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

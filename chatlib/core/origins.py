@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 
-from chatlib.core.guard import Guard
+from chatlib.core.browsers import expect_sendable
 
 VARIABLE = "CHATLIB_ORIGINS"
 
@@ -19,16 +19,7 @@ def origins_from_environment(default: Collection[str] = ()) -> Collection[str]:
     """
     origins = os.environ.get(VARIABLE, "").split()
     try:
-        expect_origins(origins)
+        expect_sendable(origins)
     except ValueError as error:
         raise ValueError(f"${VARIABLE}: {error}") from None
     return origins or default
-
-
-def expect_origins(origins: Collection[str]) -> None:
-    """Raise what `Guard` raises for `origins`: an app makes its own one only when it is called."""
-    Guard(nobody, origins)
-
-
-async def nobody(*_: object) -> None:
-    """An app that is never called."""
