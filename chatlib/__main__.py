@@ -8,6 +8,7 @@ import importlib
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             expect_socket(given.fd)
     except ValueError as error:
         command.error(str(error))
+    if workers > 1:
+        note = f"{workers} workers: clients of one do not hear those of another"
+        print(f"{command.prog}: {note}", file=sys.stderr)
     uvicorn.run(
         f"chatlib.__main__:{given.app}",
         factory=True,

@@ -160,6 +160,12 @@ def test_by_default_it_listens_at_port_8000_of_this_machine_alone(seen):
     assert (seen["host"], seen["port"], seen["workers"]) == ("127.0.0.1", 8000, 1)
 
 
+def test_several_workers_are_said_to_have_rooms_of_their_own(seen, capsys):
+    main(["chat", "--workers", "2"])
+    assert seen["workers"] == 2
+    assert "clients of one do not hear those of another" in capsys.readouterr().err
+
+
 def test_a_request_whose_head_does_not_end_has_a_time_out(seen):
     main(["chat"])
     assert seen["http"] == "chatlib.core.head:TimedHead"

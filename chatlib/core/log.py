@@ -84,6 +84,7 @@ def log_slow_path() -> None:
     """Note that rooms send through a server's own `send`, one message to one client at a time."""
     logger.warning(
         "This server does not take ready frames, so each message of a room costs much more CPU "
-        "time. On uvicorn: --ws chatlib.core.fanout:FanoutProtocol, or UVICORN_WS=… in the "
-        "environment; on gunicorn: -k chatlib.worker.FanoutWorker"
+        "time. Start the app with `uvicorn --ws chatlib.core.fanout:FanoutProtocol` (with or "
+        "without --workers), or with `gunicorn -k chatlib.worker.FanoutWorker`; `fastapi run` and "
+        "other servers cannot take them"
     )
