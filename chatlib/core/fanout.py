@@ -47,7 +47,9 @@ class FanoutProtocol(PatientKeepalive):
     - What one client sends, or does not read, costs little memory: see `BoundedReading`.
     - Compression keeps nothing between messages, so a browser costs no more memory than others.
     - Once the server itself has closed, `send` raises `OSError`, as ASGI asks, and not
-      `RuntimeError`. Text that is not UTF-8 is closed with 1007, and logs no traceback.
+      `RuntimeError`. It may be called in any event loop.
+    - A client's close is seen at once, even behind messages that the handler has not received yet:
+      it still receives them, but can answer none of them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,6 +82,10 @@ class FanoutProtocol(PatientKeepalive):
 
     async def send(self, message: Any) -> None:
         kind, line = message["type"], self.line
+        if asyncio.get_running_loop() is not self.loop:
+            sending = asyncio.run_coroutine_threadsafe(self.send(message), self.loop)
+            await asyncio.wrap_future(sending)
+            return
         if self.close_sent and not self.app_closed:
             raise ClientDisconnected
         if line is not None and (line.sources or not line.idle):
@@ -107,7 +113,7 @@ class FanoutProtocol(PatientKeepalive):
         try:
             if message.get("bytes") is not None:
                 self.conn.send_binary(message["bytes"])
-            else:
+            elif message.get("text") is not None:
                 self.conn.send_text(message["text"].encode())
             await line.say(b"".join(self.conn.data_to_send()))
         except (EndedError, InvalidState):

@@ -41,7 +41,9 @@ class BoundedReading(WebSocketsSansIOProtocol):
       in one turn of the event loop.
     - A message in many fragments costs a few times its payload, however small they are.
     - For a client that does not read its pongs one pong is kept, the latest (RFC 6455, 5.5.3).
-    - Text that is not UTF-8 is closed with 1007 (RFC 6455, 8.1), and logs no traceback.
+    - Text that is not UTF-8 is closed with 1007 (RFC 6455, 8.1), and logs no traceback. A close
+      frame that came in the same read is answered as it came.
+    - The app receives the messages that came before one which breaks the protocol.
     """
 
     frames: list[Any]  # at most one item: `bytes`, or a `bytearray` to which fragments are added
@@ -160,11 +162,16 @@ class BoundedReading(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         pongs = self.conn.data_to_send()
-        # Once the client's close frame is parsed, the answer to it is among them.
-        if self.writable.is_set() or self.conn.close_rcvd is not None:
+        # Once the parsing has ended, the close frame is among them.
+        if self.writable.is_set() or self.conn.close_rcvd or self.conn.close_sent:
             self.transport.write(b"".join(pongs))
         elif pongs:
             self.late_pong = pongs[-1]
+
+    def handle_parser_exception(self) -> None:
+        if self.handshake_complete:
+            self.handle_events()
+        super().handle_parser_exception()
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -109,8 +109,9 @@ class TaskLine(Line):
             sending = asyncio.run_coroutine_threadsafe(self.send(message), self.loop)
             await asyncio.wrap_future(sending)
         elif message["type"] == "websocket.send":
-            content = message.get("bytes")
-            await self.say(encode(message["text"] if content is None else content))
+            content = message.get("text") if message.get("bytes") is None else message["bytes"]
+            if content is not None:
+                await self.say(encode(content))
             await self._all_sent()
         elif message["type"] == "websocket.close":
             if not self._cut:

@@ -309,22 +309,23 @@ def test_no_time_runs_between_the_head_of_a_refusal_and_its_body(serve):
     assert timers == [None]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-def test_a_room_finds_the_line_of_the_server_in_a_task_that_begins_at_once(serve, raw):
-    room, lines = Room(), []
+if sys.version_info >= (3, 12):  # which has eager tasks
 
-    async def join_at_once(websocket):
-        room.join(websocket)
-        lines.append(websocket.scope["extensions"][EXTENSION]["line"])
-        await room.publish("in")
-        await stay(websocket)
+    def test_a_room_finds_the_line_of_the_server_in_a_task_that_begins_at_once(serve, raw):
+        room, lines = Room(), []
 
-    server = serve(app_with(join_at_once))
-    factory = asyncio.eager_task_factory
-    server.loop.call_soon_threadsafe(server.loop.set_task_factory, factory)
-    client = raw(server)
-    assert client.text() == "in"
-    assert [type(line) for line in lines] == [TransportLine]
+        async def join_at_once(websocket):
+            room.join(websocket)
+            lines.append(websocket.scope["extensions"][EXTENSION]["line"])
+            await room.publish("in")
+            await stay(websocket)
+
+        server = serve(app_with(join_at_once))
+        factory = asyncio.eager_task_factory
+        server.loop.call_soon_threadsafe(server.loop.set_task_factory, factory)
+        client = raw(server)
+        assert client.text() == "in"
+        assert [type(line) for line in lines] == [TransportLine]
 
 
 @pytest.mark.parametrize(
@@ -339,6 +340,52 @@ def test_a_handshake_with_a_body_is_answered_and_closed(serve, body):
         while more := client.recv(65536):
             answer += more
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("room", [None, Room()], ids=["alone", "in a room"])
+def test_a_send_of_nothing_sends_nothing(serve, raw, room):
+    async def send_nothing(websocket):
+        if room is not None:
+            room.join(websocket)
+        await websocket.send({"type": "websocket.send"})
+        await websocket.send_text("something")
+        await stay(websocket)
+
+    assert raw(serve(app_with(send_nothing))).text() == "something"
+
+
+@pytest.mark.parametrize("room", [None, Room()], ids=["alone", "in a room"])
+def test_a_send_from_another_event_loop_is_sent(serve, raw, room):
+    async def send_from_a_thread(websocket):
+        if room is not None:
+            room.join(websocket)
+        await asyncio.to_thread(lambda: asyncio.run(websocket.send_text("from elsewhere")))
+        await stay(websocket)
+
+    assert raw(serve(app_with(send_from_a_thread))).text() == "from elsewhere"
+
+
+def test_what_came_before_a_violation_in_one_read_is_received(serve, raw):
+    received = []
+
+    async def note(websocket):
+        while (message := await websocket.receive())["type"] == "websocket.receive":
+            received.append(message["text"])
+
+    server = serve(app_with(note))
+    client = raw(server)
+    client.socket.sendall(frame("a") + frame("b") + frame("c", masked=False))
+    assert client.closed() == 1002
+    server.until(lambda: not server.uvicorn.server_state.tasks)
+    assert received == ["a", "b"]
+
+
+def test_a_ping_before_a_violation_is_answered_and_the_close_comes_once(serve, raw):
+    client = raw(serve(app_with(stay)))
+    client.socket.sendall(frame("here", PING) + frame("c", masked=False))
+    assert client.frame() == (0x80 | PONG, b"here")
+    assert client.closed() == 1002
+    assert client.frame() is None
 
 
 class CountingProtocol(FanoutProtocol):

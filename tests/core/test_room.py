@@ -525,6 +525,15 @@ async def test_without_the_extension_what_another_thread_sends_is_sent_in_the_ri
     assert server.sent == [(asyncio.get_running_loop(), message)]
 
 
+@in_loop
+async def test_without_the_extension_a_send_of_nothing_sends_nothing():
+    room, server = Room(), PlainServer()
+    room.join(server.websocket)
+    await server.websocket.send({"type": "websocket.send"})
+    await server.websocket.send_text("something")
+    assert [message["text"] for _, message in server.sent] == ["something"]
+
+
 def heard(text):
     """Return what the speaker hears of `text` on that app, and what the other does."""
     return (
