@@ -354,15 +354,24 @@ def test_a_send_of_nothing_sends_nothing(serve, raw, room):
     assert raw(serve(app_with(send_nothing))).text() == "something"
 
 
-@pytest.mark.parametrize("room", [None, Room()], ids=["alone", "in a room"])
-def test_a_send_from_another_event_loop_is_sent(serve, raw, room):
+def test_a_send_from_another_event_loop_is_sent_in_that_of_the_connection(serve, raw):
+    room, loops = Room(), []
+
+    class Noting(FanoutProtocol):
+        """A protocol that notes in which event loop it sends."""
+
+        async def say(self, line, message):
+            loops.append(asyncio.get_running_loop())
+            await super().say(line, message)
+
     async def send_from_a_thread(websocket):
-        if room is not None:
-            room.join(websocket)
+        room.join(websocket)
         await asyncio.to_thread(lambda: asyncio.run(websocket.send_text("from elsewhere")))
         await stay(websocket)
 
-    assert raw(serve(app_with(send_from_a_thread))).text() == "from elsewhere"
+    server = serve(app_with(send_from_a_thread), ws=Noting)
+    assert raw(server).text() == "from elsewhere"
+    assert loops == [server.loop]
 
 
 def test_what_came_before_a_violation_in_one_read_is_received(serve, raw):
