@@ -171,6 +171,8 @@ class FanoutProtocol(PatientKeepalive):
             await self.inner_app(scope, receive, send)
         finally:
             if not self.close_sent:
+                if not self.disconnected and self.conn.close_rcvd is None:
+                    line.why = line.why or "by the app, without a close frame"
                 if not line.idle:
                     self.cut_when_it_stands()
                 await line.drain()

@@ -102,3 +102,19 @@ def sized(frames: bytes) -> Iterator[tuple[int, Message]]:
             yield head + size, {"type": "websocket.send", "text": payload.decode()}
         else:
             yield head + size, {"type": "websocket.send", "bytes": payload}
+
+
+_decoded: tuple[bytes, list[tuple[int, Message]]] = (b"", [])
+
+
+def messages_of(frames: bytes) -> list[tuple[int, Message]]:
+    """Return the size of each of `frames`, and the ASGI message that sends it.
+
+    The members in step are written the same bytes, one after the other: they are decoded once.
+    """
+    global _decoded
+    known, messages = _decoded
+    if known is not frames:
+        messages = list(sized(frames))
+        _decoded = (frames, messages)
+    return messages

@@ -139,8 +139,8 @@ class Group:
                     member.count(count, len(data))
                     try:
                         member.line.write(data)
-                    except Exception:  # which must not cost the others their message
-                        member.line.abort()
+                    except Exception as error:  # which must not cost the others their message
+                        member.line.fail(error)
                     written += len(data) + WRITE_BYTES
                     if written > STEP_BYTES:
                         yield written

@@ -56,10 +56,8 @@ class Line:
         own_bytes: how much memory is held for this client alone.
         ended: whether the connection has ended, and takes nothing any more.
         handler: the task that runs the app for this connection, where the server says so.
-        in_flight: the size of the message that the server has in hand, where it shows no progress
-            until the message is through.
-        number: what the log calls the connection; each of a process has its own.
-        why: why this end cut the connection, for the log.
+        in_flight: the size of the message that the server has in hand, if it shows no progress.
+        number, why: for the log: its number in this process, and why it was cut, if it was.
     """
 
     __slots__ = (
@@ -94,6 +92,11 @@ class Line:
     def abort(self) -> None:
         """Cut the connection, without a word to the client and without waiting for it."""
         raise NotImplementedError
+
+    def fail(self, error: Exception) -> None:
+        """Cut the connection, since a write failed with `error`."""
+        self.why = f"cut off, {error!r} at a write"
+        self.abort()
 
     async def spoken(self) -> None:
         """Wait, where the server needs it, until what its own handler has said is sent."""
@@ -162,11 +165,11 @@ class Line:
         Raises:
             EndedError: the line takes nothing any more.
         """
-        one = Own(frame, written=self.loop.create_future())
+        written = self.loop.create_future()
+        one = Own(frame, written=written)
         self.put(one)
-        assert one.written is not None
         try:
-            await one.written
+            await written
         finally:
             if isinstance(self._own, deque) and one in self._own:  # cancelled
                 self._own.remove(one)
@@ -196,13 +199,12 @@ class Line:
         except LookupError:  # a room went on without this event loop, which did not run
             self.abort()
             return 0
-        error = None
+        error, data = None, b"".join(frames)
         try:
-            data = b"".join(frames)
             if data:
                 self.write(data)
-        except Exception:  # which must not cost the others their message
-            self.abort()
+        except Exception as failure:  # which must not cost the others their message
+            self.fail(failure)
             data, error = b"", EndedError("the connection has ended")
         for waiter in written:
             wake(waiter, error)

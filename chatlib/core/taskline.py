@@ -10,9 +10,9 @@ from fastapi import WebSocket
 from starlette.types import Message
 
 from chatlib.core.atonce import AtOnce
-from chatlib.core.frames import encode, sized
+from chatlib.core.frames import encode, messages_of
 from chatlib.core.line import EXTENSION, EndedError, Line, line_in
-from chatlib.core.log import log_slow_path
+from chatlib.core.log import log_slow_path, logger
 from chatlib.core.ring import Waiter, wake
 from chatlib.core.turn import turn_here
 
@@ -23,6 +23,7 @@ STUCK_SECONDS = 0.25  # after so long at one message of a server the line counts
 FINISH_SECONDS = 10.0  # at the end, the rest is given up after so long without progress
 TEST_CLIENT = ("testclient", 50000)  # what Starlette's calls itself: it is no server
 TOO_SLOW: Message = {"type": "websocket.close", "code": 1013, "reason": "too slow"}
+FAILED: Message = {"type": "websocket.close", "code": 1011, "reason": "a send failed"}
 
 
 class TaskLine(Line):
@@ -35,7 +36,7 @@ class TaskLine(Line):
 
     __slots__ = (
         *("_closing", "_cut", "_error", "_queue", "_receive", "_receiver", "_send", "_sender"),
-        *("_sent", "_size", "_waiters", "_watched", "hooked"),
+        *("_sent", "_size", "_told", "_waiters", "_watched", "hooked"),
     )
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -48,7 +49,8 @@ class TaskLine(Line):
         self._sender = AtOnce(self.loop)
         self._closing: asyncio.Task[None] | None = None
         self._receiver: asyncio.Task[Any] | None = None
-        self._cut = False
+        self._cut: Message | None = None  # what it was closed with, where this end cut it
+        self._told = False  # whether the handler knows, or need not know, that it has ended
         self._error: Exception | None = None
         # Below Starlette's own state, in which the handler is connected until it is told.
         self._send, self._receive = websocket._send, websocket._receive
@@ -88,12 +90,15 @@ class TaskLine(Line):
 
     def abort(self) -> None:
         """As far as an app can: stop sending, tell the handler, and ask the server to close."""
-        if self._cut:
+        self._close_with(TOO_SLOW)
+
+    def _close_with(self, message: Message) -> None:
+        if self._cut is not None:
             return
-        self._cut = True
+        self._cut = message
         self.end()
         self._queue.clear()
-        self._closing = self.loop.create_task(self._close())
+        self._closing = self.loop.create_task(self._close(message))
         if self._receiver is not None:
             self._receiver.cancel()
 
@@ -114,7 +119,7 @@ class TaskLine(Line):
                 await self.say(encode(content))
             await self._all_sent()
         elif message["type"] == "websocket.close":
-            if not self._cut:
+            if self._cut is None:
                 await self.finish()
                 await self._send(message)
         else:
@@ -122,20 +127,22 @@ class TaskLine(Line):
 
     async def receive(self) -> Message:
         """Receive for the app; once the client is cut off, that is a disconnect."""
-        if not self._cut:
+        if self._cut is None:
             self._receiver = asyncio.current_task()
             try:
                 message = await self._receive()
                 if message["type"] == "websocket.disconnect":
+                    self._told = True
                     self.end()
                 return message
             except asyncio.CancelledError:
                 task = asyncio.current_task()
-                if not self._cut or task is None or task.uncancel():
+                if self._cut is None or task is None or task.uncancel():
                     raise
             finally:
                 self._receiver = None
-        return {"type": "websocket.disconnect", "code": 1013, "reason": "too slow"}
+        self._told = True
+        return {**(self._cut or FAILED), "type": "websocket.disconnect"}
 
     async def spoken(self) -> None:
         """Wait until all is sent, where this line is not told when the handler has ended."""
@@ -159,6 +166,7 @@ class TaskLine(Line):
 
     async def finish(self) -> None:
         """Send all that was said until now, as long as the client takes it; then end."""
+        self._told = True
         before = -1
         while not self.ended and self._sent > before:
             before = self._sent
@@ -181,35 +189,36 @@ class TaskLine(Line):
                     if self._size <= LOW_WATER and not self.writable.is_set():
                         self.writable.set()
                         self.resume()
-                    if self._size:
-                        await turn_here().give_way()
+                    if self._size and turn_here().is_late():
+                        await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self.ended or (task is not None and task.cancelling()):
+                raise
+            self._fail(error)  # something that a middleware's `send` awaited was cancelled
         except Exception as error:
-            # Servers differ in what they raise here. In any case the client is gone, and its
-            # handler will be told.
-            self._error = error if isinstance(error, OSError) else EndedError(repr(error))
-            self._queue.clear()
-            self.end()
+            self._fail(error)
 
-    async def _close(self) -> None:
+    def _fail(self, error: BaseException) -> None:
+        """End, since a send failed. Servers differ in what they raise where a client has gone.
+
+        In that case the server tells the handler, in a moment. Else the error is the app's own, in
+        the `send` of a middleware: then the connection is closed, and the handler told.
+        """
+        self._error = error if isinstance(error, OSError) else EndedError(repr(error))
+        self._queue.clear()
+        self.end()
+        self.loop.call_later(GIVE_UP_SECONDS, self._close_if_open)
+
+    def _close_if_open(self) -> None:
+        if not self._told:
+            logger.warning("a send failed, and its connection is closed: %r", self._error)
+            self._close_with(FAILED)
+
+    async def _close(self, message: Message) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(GIVE_UP_SECONDS):
-                await self._send(TOO_SLOW)
-
-
-_decoded: tuple[bytes, list[tuple[int, Message]]] = (b"", [])
-
-
-def messages_of(frames: bytes) -> list[tuple[int, Message]]:
-    """Return the size of each of `frames`, and the ASGI message that sends it.
-
-    The members in step are written the same bytes, one after the other: they are decoded once.
-    """
-    global _decoded
-    known, messages = _decoded
-    if known is not frames:
-        messages = list(sized(frames))
-        _decoded = (frames, messages)
-    return messages
+                await self._send(message)
 
 
 def known_line(websocket: object) -> Line | None:

@@ -22,8 +22,8 @@ class Turn:
 
     def __init__(self) -> None:
         self._jobs: deque[Iterator[int]] = deque()
-        self._scheduled = False
-        self._began: float | None = None  # when a task first published in this turn
+        self._scheduled = self._running = False
+        self._began: float | None = None  # when this turn was first asked for its time
         self._left = TURN_BYTES
 
     def add(self, job: Iterator[int]) -> None:
@@ -37,13 +37,17 @@ class Turn:
         `await` alone does not: a coroutine that never has to wait never gives way. What was
         published up to now is written first, so that it is on its way meanwhile.
         """
+        if self.is_late():
+            self.run()
+            await asyncio.sleep(0)
+
+    def is_late(self) -> bool:
+        """Return whether this turn has lasted for long enough, counted from the first call on."""
         now = time.monotonic()
         self._schedule()
         if self._began is None:
             self._began = now
-        elif now - self._began > TURN_SECONDS:
-            self.run()
-            await asyncio.sleep(0)
+        return now - self._began > TURN_SECONDS
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -58,6 +62,9 @@ class Turn:
 
     def run(self) -> None:
         """Write what is due now, up to what is left of this turn."""
+        if self._running:  # a middleware's `send` publishes, in the middle of a write
+            return
+        self._running = True
         try:
             while self._jobs and self._left > 0:
                 job = self._jobs.popleft()
@@ -68,6 +75,7 @@ class Turn:
                         self._jobs.append(job)  # after the others
                         break
         finally:
+            self._running = False
             if self._jobs:
                 self._schedule()
 

@@ -1,6 +1,8 @@
 """A coroutine that runs at once as far as it can, and then in a task."""
 
 import asyncio
+import contextlib
+import contextvars
 import gc
 
 import pytest
@@ -108,6 +110,69 @@ async def test_a_time_out_in_the_work_ends_what_it_should():
 
 
 @in_loop
+async def test_a_time_out_cancels_what_the_work_waits_for():
+    at_once, cancelled = AtOnce(asyncio.get_running_loop()), []
+
+    async def long():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def work():
+        task = asyncio.create_task(long())
+        await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await task
+
+    for number in (1, 2):
+        at_once.run(work())
+        while at_once.busy:  # noqa: ASYNC110 — it sets no event
+            await asyncio.sleep(0)
+        assert len(cancelled) == number
+    at_once.stop()
+
+
+@in_loop
+async def test_a_context_variable_that_the_work_sets_is_its_own_to_the_end():
+    variable, reset = contextvars.ContextVar("variable", default="outside"), []
+
+    async def work():
+        token = variable.set("inside")
+        await asyncio.sleep(0)
+        variable.reset(token)
+        reset.append(variable.get())
+
+    at_once = AtOnce(asyncio.get_running_loop())
+    at_once.run(work())
+    assert variable.get() == "outside"
+    await turn()
+    assert reset == ["outside"]
+    at_once.stop()
+
+
+@in_loop
+async def test_work_that_is_cancelled_by_itself_leaves_the_next_undisturbed():
+    done = []
+
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    async def work():
+        await asyncio.sleep(0)
+        done.append(True)
+
+    at_once = AtOnce(asyncio.get_running_loop())
+    at_once.run(cancelled())
+    at_once.run(work())
+    await turn()
+    assert (done, at_once.busy) == ([True], False)
+    at_once.stop()
+
+
+@in_loop
 async def test_the_error_of_what_it_waits_for_is_raised_in_the_work():
     waited = asyncio.get_running_loop().create_future()
     caught = []
@@ -128,14 +193,16 @@ async def test_the_error_of_what_it_waits_for_is_raised_in_the_work():
 
 @pytest.mark.parametrize("turns", [0, 3])
 @in_loop
-async def test_work_is_cancelled_where_it_waits(turns):
+async def test_work_is_cancelled_where_it_waits_and_may_wait_for_its_end(turns):
     left = []
 
     async def work():
         try:
             await asyncio.Event().wait()
-        finally:
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
             left.append(True)
+            raise
 
     at_once = AtOnce(asyncio.get_running_loop())
     at_once.run(work())

@@ -1,5 +1,6 @@
 """A client that does not end the head of its request."""
 
+import asyncio
 import socket
 
 import pytest
@@ -57,6 +58,47 @@ def test_the_head_of_a_later_request_has_the_same_time(serve):
     came = answers(server, REQUEST, "GET /page HT")
     assert came.startswith("HTTP/1.1 200 ")
     assert "HTTP/1.1 408 " in came
+
+
+def test_an_empty_line_after_a_request_is_the_beginning_of_a_head(serve):
+    server = serve(app(), http=Hasty, timeout_keep_alive=1000)
+    assert "HTTP/1.1 408 " in answers(server, REQUEST, "\r\n")
+
+
+def test_a_request_that_is_being_answered_has_all_the_time_it_wants(serve):
+    go_on = asyncio.Event()
+    slow = FastAPI()
+
+    @slow.get("/page")
+    async def page():
+        await go_on.wait()
+        return "hello"
+
+    server = serve(slow, http=Hasty)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(REQUEST.encode() + b"GET /page HT")  # and the beginning of a next one
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
+            assert other.recv(4096).startswith(b"HTTP/1.1 408 ")  # so as much time has passed
+        server.loop.call_soon_threadsafe(go_on.set)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_comes_bit_by_bit_has_no_more_time(serve):
+    class Counting(TimedHead):
+        """A protocol that counts how often it begins to wait for a head."""
+
+        waits = 0
+
+        def wait_for_head(self):
+            Counting.waits += self.head_timer is None
+            super().wait_for_head()
+
+    server = serve(app(), http=Counting)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        for part in ("GET /pa", "ge HTTP/1.1\r\n", "Host: x\r\n\r\n"):
+            client.sendall(part.encode())
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert Counting.waits == 1
 
 
 def test_a_connection_with_a_whole_head_has_all_the_time_it_wants(serve, raw):

@@ -77,6 +77,18 @@ def test_a_connection_that_the_app_closed_says_so(serve, raw, logged):
     assert "by the app with 4002 'enough'" in the_end(server, logged).getMessage()
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_a_handler_that_ends_without_a_close_is_the_apps_doing(serve, raw, logged, fails):
+    async def end(websocket):
+        assert not fails
+
+    server = serve(app_that(end))
+    assert raw(server).closed() is None
+    assert (
+        "[closed] by the app, without a close frame after" in the_end(server, logged).getMessage()
+    )
+
+
 def test_a_missed_pong_is_named(serve, raw, logged):
     server = serve(app_that(stay), ws_ping_interval=0.02, ws_ping_timeout=0.02)
     raw(server).closed()

@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketState
 
 from chatlib import ConnectionManager, Room
+from chatlib.core import taskline
+from chatlib.core import turn as turns
 from chatlib.core.frames import decode, encode
 from chatlib.core.line import CHUNK
 from chatlib.core.ring import OVERHEAD
@@ -532,6 +534,62 @@ async def test_without_the_extension_a_send_of_nothing_sends_nothing():
     await server.websocket.send({"type": "websocket.send"})
     await server.websocket.send_text("something")
     assert [message["text"] for _, message in server.sent] == ["something"]
+
+
+@in_loop
+async def test_without_the_extension_no_room_is_written_within_the_writing_of_another(monkeypatch):
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)  # each turn is late at once
+    rooms, servers = [Room() for _ in range(400)], [PlainServer() for _ in range(400)]
+    for room, server in zip(rooms, servers, strict=True):
+        room.join(server.websocket)
+    for text in ("one", "two"):
+        for room in rooms:
+            await room.publish(text)
+    while any(len(server.sent) < 2 for server in servers):
+        await turn()
+    texts = {tuple(message["text"] for _, message in server.sent) for server in servers}
+    assert texts == {("one", "two")}
+    assert [room.stats.evicted for room in rooms] == [{}] * 400
+
+
+class Failing(PlainServer):
+    """A server whose `send` raises once, at the message "2", after some turns of the loop."""
+
+    def __init__(self, error, turns):
+        super().__init__()
+        self.error, self.turns = error, turns
+
+    async def send(self, message):
+        if message.get("text") == "2":
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+            raise self.error
+        await super().send(message)
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), TimeoutError(), ValueError()], ids=repr
+)
+@in_loop
+async def test_without_the_extension_a_send_that_fails_ends_its_own_connection_alone(
+    error, turns, monkeypatch
+):
+    monkeypatch.setattr(taskline, "GIVE_UP_SECONDS", 0.01)
+    room, failing, other = Room(), Failing(error, turns), PlainServer()
+    room.join(failing.websocket)
+    room.join(other.websocket)
+    reading = asyncio.create_task(failing.websocket.receive_text())
+    for text in "12345":
+        await room.publish(text)
+        await turn()
+    assert [message["text"] for _, message in other.sent] == list("12345")
+    with pytest.raises(WebSocketDisconnect) as told:
+        await reading
+    await turn()
+    assert told.value.code == 1011
+    assert failing.sent[-1][1]["code"] == 1011
+    assert room.members == [other.websocket]
 
 
 def heard(text):
