@@ -185,6 +185,15 @@ def test_an_empty_port_in_the_environment_counts_as_none(seen, monkeypatch):
     assert seen["port"] == 8000
 
 
+def test_a_port_in_the_environment_that_is_not_used_is_not_read(seen, monkeypatch, tmp_path):
+    monkeypatch.setenv("PORT", "x")
+    main(["chat", "--uds", str(tmp_path / "socket")])
+    assert seen["uds"] == str(tmp_path / "socket")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        main(["chat", "--fd", str(listening.fileno())])
+        assert seen["fd"] == listening.fileno()
+
+
 def test_the_help_says_that_the_port_may_come_from_the_environment(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -265,6 +274,8 @@ WRONG = {
     "two places to listen at": (["chat", "--port", "1", "--uds", "s"], "not allowed with"),
     "a host that is empty": (["chat", "--host", ""], "0.0.0.0"),
     "a host that is not found": (["chat", "--host", "a.invalid"], "cannot listen at port 8000"),
+    "a host that is no name": (["chat", "--host", "a..b"], "listen at 'a..b': expected an address"),
+    "a host that is too long": (["chat", "--host", "x" * 70], "such as localhost"),
     "a folder that does not exist": (["chat", "--uds", "/nowhere/s"], "No such file"),
     "a file that is no socket": (["chat", "--uds", __file__], "already in use"),
     "a path that is too long": (["chat", "--uds", "/tmp/" + "x" * 200], "too long"),

@@ -92,7 +92,9 @@ class Raw:
             f"Sec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
         )
         while b"\r\n\r\n" not in self.rest:
-            self.rest += self.socket.recv(65536)
+            more = self.socket.recv(65536)
+            assert more, f"the connection has ended in the handshake: {self.rest!r}"
+            self.rest += more
         head, _, self.rest = self.rest.partition(b"\r\n\r\n")
         self.head = head.decode("latin-1")
         assert " 101 " in self.head, self.head

@@ -120,15 +120,15 @@ async def test_a_time_out_cancels_what_the_work_waits_for():
             cancelled.append(True)
             raise
 
-    async def work():
-        task = asyncio.create_task(long())
-        await asyncio.sleep(0)
+    async def work(task):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0):
                 await task
 
     for number in (1, 2):
-        at_once.run(work())
+        task = asyncio.create_task(long())
+        await turn()
+        at_once.run(work(task))
         while at_once.busy:  # noqa: ASYNC110 — it sets no event
             await asyncio.sleep(0)
         assert len(cancelled) == number

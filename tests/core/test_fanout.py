@@ -320,7 +320,7 @@ if sys.version_info >= (3, 12):  # which has eager tasks
             await room.publish("in")
             await stay(websocket)
 
-        server = serve(app_with(join_at_once))
+        server = serve(app_with(join_at_once), loop="asyncio")
         factory = asyncio.eager_task_factory
         server.loop.call_soon_threadsafe(server.loop.set_task_factory, factory)
         client = raw(server)

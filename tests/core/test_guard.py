@@ -5,9 +5,12 @@ import socket
 
 import pytest
 import websockets
+import websockets.sync.client
 from fastapi import FastAPI, WebSocket
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from chatlib import Guard
+from chatlib.core.fanout import FanoutProtocol
 from chatlib.lab.serve import Server
 
 
@@ -197,9 +200,11 @@ def send_through(guarded_app, server_send):
 
 def test_a_send_after_the_server_has_closed_is_an_os_error():
     async def server_send(message):
-        raise RuntimeError("Unexpected ASGI message 'websocket.send', after 'websocket.close'.")
+        if message["type"] == "websocket.send":
+            raise RuntimeError("Unexpected ASGI message 'websocket.send', after 'websocket.close'.")
 
     async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
         with pytest.raises(OSError, match="closed this connection"):
             await send({"type": "websocket.send", "text": "late"})
 
@@ -219,6 +224,50 @@ def test_a_send_after_the_apps_own_close_stays_the_mistake_that_it_is():
     send_through(app, server_send)
 
 
+def test_a_refusal_after_the_server_has_closed_is_an_os_error():
+    async def server_send(message):
+        raise RuntimeError("Unexpected ASGI message 'websocket.close', after 'websocket.close'.")
+
+    async def app(scope, receive, send):
+        with pytest.raises(OSError, match="closed this connection"):
+            await send({"type": "websocket.close"})
+
+    send_through(app, server_send)
+
+
+DENIAL = {"type": "websocket.http.response.start", "status": 401, "headers": []}
+
+
+@pytest.mark.parametrize("ws", [FanoutProtocol, WebSocketsSansIOProtocol])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"type": "websocket.send", "text": "too early"}],
+        [DENIAL, {"type": "websocket.close"}],
+        [DENIAL, {"type": "websocket.send", "text": "instead of a body"}],
+    ],
+)
+def test_what_an_app_sends_in_the_wrong_order_gets_the_servers_own_words(messages, ws):
+    errors = []
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            try:
+                for message in messages:
+                    await send(message)
+            except Exception as error:
+                errors.append(error)
+                raise
+
+    with Server(Guard(app), ws=ws) as server:
+        with pytest.raises(websockets.InvalidHandshake):
+            websockets.sync.client.connect(server.ws_url(), open_timeout=10, proxy=None)
+        asyncio.run(server.settled())
+    (error,) = errors
+    assert type(error) is RuntimeError
+    assert "Expected ASGI message" in str(error)
+
+
 def test_a_send_after_the_guard_itself_has_closed_is_an_os_error_too():
     closed = []
 
@@ -228,9 +277,11 @@ def test_a_send_after_the_guard_itself_has_closed_is_an_os_error_too():
     async def server_send(message):
         if closed:
             raise RuntimeError("after sending 'websocket.close'")
-        closed.append(message["code"])
+        if message["type"] == "websocket.close":
+            closed.append(message["code"])
 
     async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
         assert (await receive())["type"] == "websocket.disconnect"
         with pytest.raises(OSError, match="closed this connection"):
             await send({"type": "websocket.send", "text": "late"})

@@ -538,13 +538,14 @@ async def test_without_the_extension_a_send_of_nothing_sends_nothing():
 
 @in_loop
 async def test_without_the_extension_no_room_is_written_within_the_writing_of_another(monkeypatch):
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)  # each turn is late at once
     rooms, servers = [Room() for _ in range(400)], [PlainServer() for _ in range(400)]
     for room, server in zip(rooms, servers, strict=True):
         room.join(server.websocket)
+    monkeypatch.setattr(turns, "TURN_SECONDS", FOR_EVER)  # all is said in one turn
     for text in ("one", "two"):
         for room in rooms:
             await room.publish(text)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)  # and then the turn is late at once
     while any(len(server.sent) < 2 for server in servers):
         await turn()
     texts = {tuple(message["text"] for _, message in server.sent) for server in servers}

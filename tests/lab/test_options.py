@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import socket
 import ssl
@@ -59,7 +60,7 @@ def test_without_a_protocol_there_is_no_websocket(ws):
 @pytest.mark.parametrize(
     ("ws", "error", "says"),
     [
-        ("nothing", ValueError, r"'module:class', or one of auto, none, .*; got 'nothing'"),
+        ("nothing", ValueError, r"'module:name', or one of auto, none, .*; got 'nothing'"),
         ("no.such:Protocol", ValueError, "No module named 'no'"),
         ("websockets", ValueError, "write ws='websockets-sansio'"),
         (42, TypeError, "a protocol class of uvicorn's, or a string; got 42"),
@@ -105,14 +106,51 @@ WRONG = {
     "an option that does not exist": ({"prot": 1}, TypeError, "'prot' is none"),
     "a level that does not exist": ({"log_level": "loud"}, ValueError, "info, debug, trace; got"),
     "a lifespan that does not exist": ({"lifespan": "maybe"}, ValueError, "one of auto, on, off"),
-    "a loop that does not exist": ({"loop": "fast"}, ValueError, "loop='fast'"),
-    "a parser that does not exist": ({"http": "h12"}, ValueError, "http='h12'"),
+    "a loop that does not exist": (
+        {"loop": "fast"},
+        ValueError,
+        "asyncio, uvloop, zuvloop; got 'fast'",
+    ),
+    "a parser that does not exist": (
+        {"http": "h12"},
+        ValueError,
+        "auto, h11, httptools, zttp; got 'h12'",
+    ),
     "HTTP/2 without its parser": ({"http2": True}, ValueError, "pip install zttp"),
     "a number as a text": ({"ws_max_size": "9"}, TypeError, "of the type int; got '9'"),
     "seconds as a text": ({"ws_ping_timeout": "9"}, TypeError, "float | None; got '9'"),
     "yes as a text": ({"access_log": "yes"}, TypeError, "of the type bool; got 'yes'"),
     "a key alone": ({"ssl_keyfile": "k.pem"}, ValueError, "ssl_certfile='….pem'"),
-    "no file": ({"ssl_certfile": "/no/c.pem"}, ValueError, "'/no/c.pem': FileNotFoundError"),
+    "no certificate": (
+        {"ssl_certfile": "/no/c.pem"},
+        ValueError,
+        "ssl_certfile is the path of a f",
+    ),
+    "no authorities": (
+        {"ssl_ca_certs": "/no/c.pem"},
+        ValueError,
+        "ssl_ca_certs is the path of a f",
+    ),
+    "no environment": ({"env_file": "/no/env"}, ValueError, "of a file, and '/no/env' is none"),
+    "a folder": ({"env_file": "/"}, ValueError, "of a file, and '/' is none"),
+    "a path that is a number": ({"env_file": 3}, TypeError, "str | os.PathLike[str] | None; got 3"),
+    "a lifespan in capitals": ({"lifespan": "ON"}, ValueError, "of auto, on, off; got 'ON'"),
+    "a lifespan that is yes": ({"lifespan": True}, ValueError, "of auto, on, off; got True"),
+    "no interface": ({"interface": None}, ValueError, "one of auto, asgi3; got None"),
+    "a loop in capitals": (
+        {"loop": "UVLOOP"},
+        ValueError,
+        "none, auto, asyncio, uvloop, zuvloop; ",
+    ),
+    "a loop that is a number": ({"loop": 3}, TypeError, "function that makes an event loop; got 3"),
+    "a parser in capitals": ({"http": "H11"}, ValueError, "auto, h11, httptools, zttp; got 'H11'"),
+    "a parser that is none": (
+        {"http": "json:loads"},
+        TypeError,
+        "a protocol class of uvicorn's, or",
+    ),
+    "no parser": ({"http": None}, TypeError, "http is a protocol class of uvicorn's, or"),
+    "a number to call": ({"callback_notify": 3}, TypeError, "callback_notify is of the type"),
 }
 
 
@@ -125,8 +163,8 @@ def test_what_cannot_be_is_refused_with_its_name(what):
 
 
 def test_a_refusal_does_not_show_a_password():
-    with pytest.raises(ValueError, match=r"c\.pem") as refused:
-        Server(echo_app, ssl_certfile="/no/c.pem", ssl_keyfile_password="s3cret")
+    with pytest.raises(ValueError, match=r"ssl_certfile='.*': SSLError") as refused:
+        Server(echo_app, ssl_certfile=__file__, ssl_keyfile_password="s3cret")
     assert "s3cret" not in str(refused.value)
 
 
@@ -160,6 +198,20 @@ def test_it_listens_at_the_host_that_is_given(host, reached_at):
 def test_a_host_that_is_not_this_machine_is_said_to_be_none():
     with pytest.raises(ServerError, match=r"of 'no.such.invalid': [^.]*\.$"):
         Server(echo_app, host="no.such.invalid")
+
+
+def test_a_level_may_be_in_capitals():
+    with Server(echo_app, log_level="DEBUG") as server:
+        assert echoes(server)
+
+
+def test_the_variables_in_a_file_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHATLIB_TEST", "")
+    monkeypatch.delenv("CHATLIB_TEST")
+    (tmp_path / "env").write_text("CHATLIB_TEST=read\n")
+    with Server(echo_app, env_file=tmp_path / "env") as server:
+        assert echoes(server)
+    assert os.environ["CHATLIB_TEST"] == "read"
 
 
 @pytest.fixture(scope="module")
