@@ -219,18 +219,21 @@ def size_of(message: Message) -> int:
 
 def closed_is_os_error(send: Send) -> Send:
     """Wrap `send` so that sending on a connection which the server has closed raises `OSError`."""
-    closed_by_app = False
+    allowed = {"websocket.close"}  # of the two, what the app may send by now
 
     async def guarded_send(message: Message) -> None:
-        nonlocal closed_by_app
+        nonlocal allowed
+        kind = message["type"]
         try:
             await send(message)
         except RuntimeError as error:
-            # After the app's own close a further send is the app's mistake, and stays one.
-            if closed_by_app or message["type"] not in {"websocket.send", "websocket.close"}:
+            # A send before `accept`, or after the app's own close, is the app's mistake.
+            if kind not in allowed:
                 raise
             raise ConnectionError("the server has closed this connection") from error
-        if message["type"] == "websocket.close":
-            closed_by_app = True
+        if kind == "websocket.accept":
+            allowed = {"websocket.send", "websocket.close"}
+        elif kind != "websocket.send":
+            allowed = set()
 
     return guarded_send
