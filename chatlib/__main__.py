@@ -47,18 +47,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     command = parser()
     given = command.parse_args(argv)
+    port = given.port
     try:
-        port = from_environment("PORT", port_number, 8000) if given.port is None else given.port
         workers = given.workers or from_environment("WEB_CONCURRENCY", worker_count, 1)
         if given.origin:
             os.environ[VARIABLE] = " ".join(given.origin)  # where workers find it too
         origins_from_environment()
-        if given.fd is None and given.uds is None:
-            expect_free_port(given.host, port)
-        elif given.uds is not None:
+        if given.uds is not None:
             expect_free_path(given.uds)
-        else:
+        elif given.fd is not None:
             expect_socket(given.fd)
+        else:
+            if port is None:
+                port = from_environment("PORT", port_number, 8000)
+            expect_free_port(given.host, port)
     except ValueError as error:
         command.error(str(error))
     if workers > 1:
@@ -170,6 +172,11 @@ def expect_free_port(host: str, port: int) -> None:
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.bind(address)
+    except UnicodeError:  # its words are about the encoding of names
+        raise ValueError(
+            f"cannot listen at {host!r}: expected an address of this machine, such as 127.0.0.1, "
+            "or a name of it, such as localhost"
+        ) from None
     except OSError as error:
         why = f"cannot listen at port {port} of {host!r}: {error.strerror}"
         other = "; --port 0 takes any free one" if error.errno == errno.EADDRINUSE else ""
