@@ -3,11 +3,13 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Collection
-from typing import Any, get_args, get_type_hints
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.config import LIFESPAN, LOG_LEVELS, LOOP_FACTORIES, WS_PROTOCOLS
+from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOG_LEVELS, LOOP_FACTORIES, WS_PROTOCOLS
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from chatlib.core.fanout import FanoutProtocol
@@ -36,7 +38,14 @@ REFUSED = {
     "interface": "it runs ASGI apps; wrap a WSGI app in WSGIMiddleware of the package a2wsgi",
     "factory": "call the factory yourself: serve(make_app())",
 }
-CHOICES: dict[str, Collection[str]] = {"log_level": LOG_LEVELS, "lifespan": LIFESPAN}
+CHOICES: dict[str, Collection[str]] = {"lifespan": LIFESPAN, "interface": ["auto", "asgi3"]}
+FILES = {"env_file", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs"}
+# What each is, and the names that uvicorn has for some.
+IMPORTED: dict[str, tuple[str, dict[str, str | None]]] = {
+    "ws": ("protocol class", {k: v for k, v in WS_PROTOCOLS.items() if k != "websockets"}),
+    "http": ("protocol class", dict(HTTP_PROTOCOLS)),
+    "loop": ("function that makes an event loop", LOOP_FACTORIES),
+}
 
 
 def config_for(
@@ -54,10 +63,10 @@ def config_for(
         TypeError: an option does not exist, or is of a wrong kind.
         ValueError: a server in a notebook cannot do that, or uvicorn cannot.
     """
-    for name, value in options.items():
-        expect_possible(name, value)
     if options.get("ssl_keyfile") and not options.get("ssl_certfile"):
         raise ValueError("ssl_keyfile needs the certificate too: ssl_certfile='….pem'")
+    for name, value in options.items():
+        expect_possible(name, value)
     protocol = ws_protocol(options.get("ws", FanoutProtocol))
     ours = {
         "ws_max_size": MAX_MESSAGE_BYTES,
@@ -69,7 +78,6 @@ def config_for(
     }
     try:
         config = uvicorn.Config(app, **ours)
-        import_from_string(LOOP_FACTORIES.get(config.loop, config.loop))
         config.load()
     except Exception as error:
         given = ", ".join(f"{k}={v!r}" for k, v in options.items() if "password" not in k)
@@ -87,16 +95,34 @@ def expect_possible(name: str, value: Any) -> None:
     harmless = [None, default, {"workers": 1, "interface": "asgi3"}.get(name)]
     if name in REFUSED and value not in harmless:
         raise ValueError(f"serve() takes no {name}: {REFUSED[name]}")
-    if name in CHOICES and isinstance(value, str) and value.lower() not in CHOICES[name]:
+    if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}; got {value!r}")
+    if name == "log_level" and isinstance(value, str) and value.lower() not in LOG_LEVELS:
+        raise ValueError(f"log_level is one of {', '.join(LOG_LEVELS)}; got {value!r}")
+    if name == "http":
+        protocol_class(name, value)
+    elif name == "loop":
+        factory = imported(name, value)
+        if not (callable(factory) or factory is None):
+            raise TypeError(f"loop is a function that makes an event loop; got {value!r}")
+    elif name not in CHOICES and name != "ws":
+        expect_kind(name, value)
+    if name in FILES and value is not None and (Path(value).is_dir() or not Path(value).exists()):
+        raise ValueError(
+            f"{name} is the path of a file, and {str(Path(value).absolute())!r} is none"
+        )
+
+
+def expect_kind(name: str, value: Any) -> None:
+    """Raise `TypeError` where `value` is not of the type that uvicorn's option `name` has."""
     kind = KINDS[name]
-    try:
-        fits = isinstance(value, kind) or (isinstance(value, int) and float in get_args(kind))
-    except TypeError:  # a kind that only a type checker can hold against a value
-        return
-    if not fits:
-        kind = getattr(kind, "__name__", kind)
-        raise TypeError(f"{name} is of the type {kind}; got {value!r}")
+    kinds = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    classes = tuple(get_origin(each) or each for each in kinds)
+    if not isinstance(value, (*classes, int) if float in classes else classes):
+        raise TypeError(
+            f"{name} is of the type {kind.__name__ if isinstance(kind, type) else kind}; "
+            f"got {value!r}"
+        )
 
 
 def ws_protocol(ws: Any) -> type[Any] | None:
@@ -108,17 +134,29 @@ def ws_protocol(ws: Any) -> type[Any] | None:
     """
     if ws == "websockets":  # which warns when it is imported
         raise ValueError(DEPRECATED)
-    try:
-        protocol = import_from_string(WS_PROTOCOLS.get(ws, ws)) if isinstance(ws, str) else ws
-    except (ImportError, ImportFromStringError) as error:
-        known = ", ".join(name for name in WS_PROTOCOLS if name != "websockets")
-        raise ValueError(
-            f"ws is a protocol class, 'module:class', or one of {known}; got {ws!r}: {error}"
-        ) from error
-    if protocol is None:
+    if ws is None or ws == "none":
         return None
-    if not isinstance(protocol, type) or not issubclass(protocol, asyncio.Protocol):
-        raise TypeError(f"ws is a protocol class of uvicorn's, or a string; got {ws!r}")
+    protocol = protocol_class("ws", ws)
     if hasattr(protocol, "asgi_send"):  # that one, named otherwise; nothing can be recorded of it
         raise ValueError(DEPRECATED)
     return protocol
+
+
+def protocol_class(name: str, value: Any) -> type[Any]:
+    """Return the protocol class that is, or is named by, `value` of the option `name`."""
+    protocol = imported(name, value)
+    if not isinstance(protocol, type) or not issubclass(protocol, asyncio.Protocol):
+        raise TypeError(f"{name} is a protocol class of uvicorn's, or a string; got {value!r}")
+    return protocol
+
+
+def imported(name: str, value: Any) -> Any:
+    """Return what the string `value` of the option `name` stands for; anything else as it is."""
+    what, known = IMPORTED[name]
+    try:
+        return import_from_string(known.get(value, value) if isinstance(value, str) else value)
+    except (ImportError, ImportFromStringError) as error:
+        raise ValueError(
+            f"{name} is a {what}, 'module:name', or one of {', '.join(known)}; "
+            f"got {value!r}: {error}"
+        ) from error
