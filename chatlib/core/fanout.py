@@ -218,7 +218,8 @@ class FanoutProtocol(PatientKeepalive):
 
 def lacking() -> list[str]:
     """Return what `FanoutProtocol` needs and this uvicorn's protocol has not."""
-    config = uvicorn.Config("", interface="asgi3", log_config=None)
+    # It takes what it is not given from the environment, where anything may stand.
+    config = uvicorn.Config("", interface="asgi3", log_config=None, workers=1)
     config.loaded, config.loaded_app = True, None
     loop: Any = object()  # nothing is done with it
     try:

@@ -1,6 +1,7 @@
 """uvicorn with `FanoutProtocol`: still a WebSocket server by the book, and what is new in it."""
 
 import asyncio
+import os
 import socket
 import struct
 import subprocess
@@ -340,6 +341,11 @@ def test_a_handshake_with_a_body_is_answered_and_closed(serve, body):
         while more := client.recv(65536):
             answer += more
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_it_can_be_imported_whatever_the_environment_says_of_workers():
+    command = [sys.executable, "-W", "error", "-c", "import chatlib.core.fanout"]
+    subprocess.run(command, env={**os.environ, "WEB_CONCURRENCY": "many"}, check=True)
 
 
 @pytest.mark.parametrize("room", [None, Room()], ids=["alone", "in a room"])
