@@ -212,13 +212,14 @@ class TaskLine(Line):
 
     def _close_if_open(self) -> None:
         if not self._told:
-            logger.warning("a send failed, and its connection is closed: %r", self._error)
             self._close_with(FAILED)
 
     async def _close(self, message: Message) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 await self._send(message)
+                if message is FAILED:
+                    logger.warning("a send failed, so its connection is closed: %r", self._error)
 
 
 def known_line(websocket: object) -> Line | None:

@@ -1,15 +1,21 @@
 """What an operator can read in the log about a connection, as it stands there."""
 
+import asyncio
+import contextlib
 import logging
 import socket
 import struct
+import threading
 
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from live import CLOSE
 from rooms import Clock, in_loop, joined
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 
 from chatlib import Room
+from chatlib.core import taskline
 from chatlib.core.log import log_slow_path, logger
 
 
@@ -170,6 +176,35 @@ def test_the_server_without_the_fast_path_is_told_once(serve, raw, logged):
     server.until(lambda: len(room.members) == 2)
     (record,) = logged
     assert "--ws chatlib.core.fanout:FanoutProtocol" in record.getMessage()
+
+
+def test_a_client_that_leaves_a_handler_which_only_speaks_is_no_failure(
+    serve, raw, logged, monkeypatch
+):
+    monkeypatch.setattr(taskline, "GIVE_UP_SECONDS", 0.0)
+    room, closed = Room(), threading.Event()
+
+    class Noting(taskline.TaskLine):
+        """A line that says when it has tried to close its connection."""
+
+        async def _close(self, message):
+            await super()._close(message)
+            closed.set()
+
+    async def speak(websocket):
+        await websocket.accept()
+        room.join(websocket)
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await room.publish("hello")
+                await asyncio.sleep(0.001)
+        await asyncio.to_thread(closed.wait, 20)
+
+    monkeypatch.setattr(taskline, "TaskLine", Noting)
+    server = serve(Starlette(routes=[WebSocketRoute("/ws", speak)]), ws="auto")
+    raw(server).reset()
+    assert closed.wait(20)
+    assert [record for record in logged if "a send failed" in record.msg] == []
 
 
 def test_the_test_client_is_told_nothing(logged):
