@@ -73,7 +73,7 @@ def test_what_is_no_protocol_is_refused(ws, error, says):
 
 
 GIVEN = {
-    "uds": ("/tmp/socket", "with `uvicorn --uds …`"),
+    "uds": ("app.sock", "with `uvicorn --uds …`"),
     "fd": (0, "with `uvicorn --fd …`"),
     "reload": (True, r"run the cell with serve\(…\) again"),
     "reload_dirs": (["."], r"run the cell with serve\(…\) again"),
