@@ -12,7 +12,6 @@ import urllib.request
 
 import pytest
 import websockets
-import websockets.sync.client
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -25,12 +24,20 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def echoes(server, **options):
-    """Whether a client that connects to `server` hears its echo."""
-    with websockets.sync.client.connect(
-        server.ws_url(), open_timeout=10, proxy=None, **options
-    ) as client:
-        client.send("hello")
-        return client.recv(timeout=10) == "Message text was: hello"
+    """Whether a client that connects to `server` hears its echo.
+
+    It is no client with threads: before Python 3.13 two of them must not use one TLS connection.
+    """
+
+    async def talk():
+        async with (
+            asyncio.timeout(20),
+            websockets.connect(server.ws_url(), proxy=None, **options) as client,
+        ):
+            await client.send("hello")
+            return await client.recv() == "Message text was: hello"
+
+    return asyncio.run(talk())
 
 
 @pytest.mark.parametrize(
