@@ -21,7 +21,7 @@ FOR_EVER = 1e6
 
 
 def errors(server, cut_off=0):
-    """Return what the server logged that is no plain information, beyond so many members cut off."""
+    """Return what the server logged besides plain information and `cut_off` members cut off."""
     more = [line for line in server.log if line.level not in {"INFO", "DEBUG"}]
     cut = [line for line in more if "cut off by a room" in line.text]
     return more if len(cut) != cut_off else [line for line in more if line not in cut]
