@@ -107,6 +107,15 @@ class Bad:
                 self.read(client, CHUNK)
             time.sleep(pause)
 
+    def come_and_go(self, stay: float = 0.05) -> None:
+        """Read all that comes, and come anew all the time: this one is not bad, but a control."""
+        while True:
+            with contextlib.suppress(OSError), self.connect(receive_buffer=None) as client:
+                until = time.monotonic() + stay
+                while time.monotonic() < until:
+                    select.select([client], [], [], 0.01)
+                    self.read(client, CHUNK)
+
 
 @dataclass
 class Kind:
@@ -132,6 +141,7 @@ KINDS = {
     "burst-0.11": Kind(partial(Bad.burst, size=150_000, every=0.11)),
     "talk": Kind(Bad.talk),
     "late": Kind(Bad.late),
+    "3-come-and-go": Kind(Bad.come_and_go, 3),
 }
 
 

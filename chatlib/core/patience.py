@@ -9,6 +9,9 @@ from chatlib.core.member import Member
 
 REFILL = 0.05  # how much of a second comes back in each second
 PLAIN_SECONDS = 0.5  # longer than what a kernel or a busy machine may take for a healthy client
+# A client that is cut off may come back at once, and each time costs about 5 ms of CPU time: its
+# handshake, and megabytes that the kernel takes for it. So it is let go a second after it came.
+LEAST_STAY = 1.0
 
 OnFull = Literal["wait", "evict"]
 
@@ -23,6 +26,9 @@ class Patience:
        second, and a quarter of the members or more have had all there is. The seconds come back
        slowly. Once they are used up, such a member is cut off after half a second; and one that
        has joined since then, as soon as it is a whole log behind and the others wait for it.
+
+    A member that is cut off is out of the room at once. Its connection is cut at once too, but not
+    sooner than `LEAST_STAY` seconds after it joined.
 
     Args:
         limit, patience, min_rate, hold, on_full: as for `Room`.
@@ -118,10 +124,16 @@ class Patience:
         return bool(watched)
 
     def evict(self, member: Member, reason: str) -> None:
-        """Cut off `member`."""
+        """Cut off `member`. Call it in its event loop."""
         self.evicted[reason] += 1
-        log_cut(member.websocket.scope, member.line, reason, member.waiting_bytes)
-        member.line.abort()
+        line = member.line
+        log_cut(member.websocket.scope, line, reason, member.waiting_bytes)
+        stays = member.since + LEAST_STAY - line.loop.time()
+        if stays > 0:
+            line.end()
+            line.loop.call_later(stays, line.abort)
+        else:
+            line.abort()
 
     def spend(self, now: float, seconds: float) -> bool:
         """Note that the others were held up for `seconds`; return whether `hold` is used up.

@@ -170,8 +170,34 @@ async def test_once_the_patience_is_used_up_a_newcomer_gets_none():
     again = joined(room, full_after=1)
     await turn()
     await turn()
-    assert again.line.aborted  # and no time has passed
+    assert again.line.ended  # and no time has passed
     feeding.cancel()
+
+
+@in_loop
+async def test_who_is_cut_off_soon_after_it_came_is_out_at_once_and_let_go_a_second_after_it_came():
+    room = Room(limit=10_000, on_full="evict")
+    clock, bad, good = Clock(), joined(room), joined(room)
+    await clock.pass_by(0.25)
+    bad.line.fill()
+    await publish_all(room, [KILOBYTE] * 100)
+    await turn()
+    assert bad not in room.members and len(good.line.texts) == 100
+    await clock.pass_by(0.5)
+    assert not bad.line.aborted
+    await clock.pass_by(0.5)
+    assert bad.line.aborted
+
+
+@in_loop
+async def test_who_is_cut_off_later_is_let_go_at_once():
+    room = Room(limit=10_000, on_full="evict")
+    clock, bad, _ = Clock(), joined(room), joined(room)
+    await clock.pass_by(1.5)
+    bad.line.fill()
+    await publish_all(room, [KILOBYTE] * 100)
+    await turn()
+    assert bad.line.aborted
 
 
 @in_loop
@@ -216,7 +242,7 @@ async def test_with_evict_nobody_waits_for_a_client():
     bad.line.fill()
     await publish_all(room, [KILOBYTE] * 100)
     await turn()
-    assert bad.line.aborted
+    assert bad.line.ended
     assert len(good.line.texts) == 100
     assert room.stats.evicted == {"stalled": 1}
 
@@ -239,7 +265,7 @@ async def test_with_evict_who_sends_to_a_member_a_log_behind_cuts_it_off():
     await room.send(KILOBYTE, member)
     with pytest.raises(WebSocketDisconnect):
         await room.send(KILOBYTE, member)
-    assert member.line.aborted
+    assert member.line.ended
 
 
 @in_loop

@@ -376,7 +376,7 @@ def test_the_members_of_a_blocked_event_loop_hold_up_others_no_longer_than_hold(
         stop.set()
         blocked.join()
     assert ready[0] not in room.members  # and its own loop, when it turned again, has cut it off
-    assert ready[0].line.aborted
+    assert ready[0].line.ended
     assert room.stats.evicted == {"blocked": 1}
 
 
