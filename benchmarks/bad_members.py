@@ -71,12 +71,13 @@ class Row:
         ratio, worst = self.rate / none, self.worst / none
         checks = {"ratio": worst >= RATIO, "gap": self.gap <= GAP, "cut": not self.cut}
         missed = ", ".join(name for name, holds in checks.items() if not holds)
+        verdict = f"missed: {missed}" if missed else "reached"
         evicted = ", ".join(f"{count} {reason}" for reason, count in self.evicted.items())
         return (
             f"| {self.kind} | {self.seconds:.0f} | {self.rate / 1000:,.0f} | {ratio:.2f} "
             f"| {worst:.2f} | {self.gap:.2f} | {self.cut} | {evicted or 0} "
             f"| {self.connections}; {self.bad_rate / 1000:,.1f} | {self.memory >> 20} "
-            f"| {self.others:.2f} | {'missed: ' + missed if missed else 'reached'} |"
+            f"| {self.others:.2f} | {verdict if KINDS[self.kind].goal else '—'} |"
         )
 
 

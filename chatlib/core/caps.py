@@ -44,6 +44,7 @@ class Caps:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.by_address = limits.max_connections_per_address is not None
         self.lock = threading.Lock()
         self.open = 0
         self.open_from: Counter[str | None] = Counter()

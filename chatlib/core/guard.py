@@ -14,6 +14,10 @@ from chatlib.core.log import Seldom, cut, logger, name_of
 
 MAX_MESSAGE_BYTES = 64 * 1024
 RETRY_SECONDS = b"5"
+# Of `websocket.send` and `websocket.close`, what the app may send by now.
+BEFORE_ACCEPT = frozenset({"websocket.close"})
+ACCEPTED = BEFORE_ACCEPT | {"websocket.send"}
+CLOSED: frozenset[str] = frozenset()
 
 
 class Guard:
@@ -108,16 +112,15 @@ class Guard:
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
             return
-        address = address_of(scope)
+        address = address_of(scope) if self.caps.by_address else None
         excess = self.caps.enter(address)
         if excess:
             self.log("refused", excess, scope)
             await turn_away(excess, scope, receive, send)
             return
         try:
-            # The close of the guard counts as the server's, not as the app's.
-            receive = self.only_allowed(scope, receive, send)
-            await self.app(scope, receive, closed_is_os_error(send))
+            guarded = Guarded(self, scope, receive, send)
+            await self.app(scope, guarded.receive, guarded.send)
         finally:
             self.caps.leave(address)
 
@@ -129,33 +132,6 @@ class Guard:
         if len(origins) > 1 or len(hosts) > 1:
             return False  # nobody can say which of them is true
         return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
-
-    def only_allowed(self, scope: Scope, receive: Receive, send: Send) -> Receive:
-        """Wrap `receive` so that it answers a message too big or too many, with a disconnect."""
-        meter = self.caps.meter()
-
-        async def guarded_receive() -> Message:
-            message = await receive()
-            size = size_of(message)
-            if size > self.max_bytes:
-                code, reason = 1009, f"a message may have {self.max_bytes} bytes"
-            elif meter is None or message["type"] != "websocket.receive":
-                return message
-            elif reason := meter(size):
-                code = 1008
-                self.log("closed with 1008", reason, scope)
-            else:
-                return message
-            line = line_in(scope)
-            if line is not None:
-                await line.finish()  # what was said before the close is heard before it
-            closing = {"code": code, "reason": reason}
-            # The client has gone meanwhile, or the app has closed already.
-            with contextlib.suppress(OSError, RuntimeError):
-                await send({"type": "websocket.close", **closing})
-            return {"type": "websocket.disconnect", **closing}
-
-        return guarded_receive
 
     def log(self, what: str, reason: str, scope: Scope) -> None:
         """Log what was done to a connection, and the reason, which is the same for each such."""
@@ -217,23 +193,53 @@ def size_of(message: Message) -> int:
     return len(message.get("bytes") or b"") or (len(text) if text.isascii() else len(text.encode()))
 
 
-def closed_is_os_error(send: Send) -> Send:
-    """Wrap `send` so that sending on a connection which the server has closed raises `OSError`."""
-    allowed = {"websocket.close"}  # of the two, what the app may send by now
+class Guarded:
+    """One connection that a guard has let in: its `receive` and its `send`."""
 
-    async def guarded_send(message: Message) -> None:
-        nonlocal allowed
+    __slots__ = ("allowed", "guard", "meter", "received", "scope", "sent")
+
+    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        self.guard = guard
+        self.scope = scope
+        self.received = receive
+        self.sent = send
+        self.meter = guard.caps.meter()
+        self.allowed = BEFORE_ACCEPT
+
+    async def receive(self) -> Message:
+        """Receive; to a message that is too big, or one too many, answer with a close."""
+        message = await self.received()
+        size = size_of(message)
+        if size > self.guard.max_bytes:
+            code, reason = 1009, f"a message may have {self.guard.max_bytes} bytes"
+        elif self.meter is None or message["type"] != "websocket.receive":
+            return message
+        elif reason := self.meter(size):
+            code = 1008
+            self.guard.log("closed with 1008", reason, self.scope)
+        else:
+            return message
+        line = line_in(self.scope)
+        if line is not None:
+            await line.finish()  # what was said before the close is heard before it
+        closing = {"code": code, "reason": reason}
+        # The client has gone meanwhile, or the app has closed already. It goes past `send`: this
+        # close counts as the server's, not as the app's.
+        with contextlib.suppress(OSError, RuntimeError):
+            await self.sent({"type": "websocket.close", **closing})
+        return {"type": "websocket.disconnect", **closing}
+
+    async def send(self, message: Message) -> None:
+        """Send; raise `OSError` on a connection that the server has closed."""
         kind = message["type"]
         try:
-            await send(message)
+            await self.sent(message)
         except RuntimeError as error:
             # A send before `accept`, or after the app's own close, is the app's mistake.
-            if kind not in allowed:
+            if kind not in self.allowed:
                 raise
             raise ConnectionError("the server has closed this connection") from error
         if kind == "websocket.accept":
-            allowed = {"websocket.send", "websocket.close"}
+            self.allowed = ACCEPTED
         elif kind != "websocket.send":
-            allowed = set()
-
-    return guarded_send
+            self.allowed = CLOSED

@@ -19,9 +19,13 @@ def note_speaker(websocket: WebSocket, line: Line) -> None:
         return
     known = _handlers.get(task, (websocket, line))
     if task not in _handlers:
-        task.add_done_callback(lambda task: _handlers.pop(task, None))
+        task.add_done_callback(_forget)
     _handlers[task] = (websocket, line) if known is not None and known[1] is line else None
     line.handler = task
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _handlers.pop(task, None)
 
 
 def forget_speaker(line: Line) -> None:

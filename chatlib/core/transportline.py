@@ -16,6 +16,7 @@ except ImportError:  # Windows
 
 # Where Linux keeps the number of bytes that the peer has acknowledged, in `struct tcp_info`.
 BYTES_ACKED = struct.Struct("120xQ")
+TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 SIOCOUTQ = 0x5411  # asks Linux how much has been written to a socket and not acknowledged
 
 
@@ -64,7 +65,8 @@ class TransportLine(Line):
         self.transport = transport
         self.written = 0
         self.write = self.transport.write  # type: ignore[assignment, method-assign]
-        self.counted = kernel_counts() and self._acknowledged() is not None
+        family = getattr(transport.get_extra_info("socket"), "family", None)
+        self.counted = family in TCP_FAMILIES and kernel_counts()
         if not self.counted:
             self.write = self.count_and_write  # type: ignore[method-assign]
 
