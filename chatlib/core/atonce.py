@@ -28,6 +28,8 @@ class AtOnce:
         busy: whether a coroutine has begun and not ended.
     """
 
+    __slots__ = ("_context", "_rest", "_stopped", "_task", "_wake", "busy", "loop")
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.busy = False

@@ -132,16 +132,17 @@ class Group:
             yield member.line.step() + WRITE_BYTES
         if self.in_step and self._flushed < end:
             count, data, self._flushed = self.chunk(self._start, end)
-            written = 0
+            size, written, in_step = len(data), 0, State.IN_STEP
             for member in list(self.in_step):
-                if member.cursor == self._start and member.state is State.IN_STEP:
+                if member.cursor == self._start and member.state is in_step:
                     member.cursor = self._flushed  # now: this write may pause the member
-                    member.count(count, len(data))
                     try:
                         member.line.write(data)
                     except Exception as error:  # which must not cost the others their message
                         member.line.fail(error)
-                    written += len(data) + WRITE_BYTES
+                    self.delivered += count
+                    self.sent_bytes += size
+                    written += size + WRITE_BYTES
                     if written > STEP_BYTES:
                         yield written
                         written = 0

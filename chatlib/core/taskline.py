@@ -42,9 +42,10 @@ class TaskLine(Line):
     def __init__(self, websocket: WebSocket) -> None:
         super().__init__(asyncio.get_running_loop(), asyncio.Event())
         self.writable.set()
-        self._queue: deque[bytes] = deque()
         self._size = self._sent = 0
-        self._waiters: deque[tuple[int, Waiter]] = deque()
+        # Most lines never hold any of these: a send is done at once, or else the client is slow.
+        self._queue: deque[bytes] | tuple[()] = ()
+        self._waiters: deque[tuple[int, Waiter]] | tuple[()] = ()
         self._watched = False
         self._sender = AtOnce(self.loop)
         self._closing: asyncio.Task[None] | None = None
@@ -62,10 +63,12 @@ class TaskLine(Line):
             stack.push_async_callback(self.finish)
 
     def write(self, frames: bytes) -> None:
-        self._queue.append(frames)
         self._size += len(frames)
-        if not self._sender.busy:
-            self._sender.run(self._send_all())
+        if self._sender.busy:
+            self._queue = self._queue or deque()
+            self._queue.append(frames)
+        else:
+            self._sender.run(self._send_all(frames))
         if self._size > HIGH_WATER:
             self._fill()
         if self._sender.busy and not self._watched:
@@ -97,7 +100,7 @@ class TaskLine(Line):
             return
         self._cut = message
         self.end()
-        self._queue.clear()
+        self._queue = ()
         self._closing = self.loop.create_task(self._close(message))
         if self._receiver is not None:
             self._receiver.cancel()
@@ -105,8 +108,9 @@ class TaskLine(Line):
     def end(self) -> None:
         super().end()
         self._sender.stop()
-        while self._waiters:
-            wake(self._waiters.popleft()[1], self._error or EndedError("the connection has ended"))
+        waiters, self._waiters = self._waiters, ()
+        for _, waiter in waiters:
+            wake(waiter, self._error or EndedError("the connection has ended"))
 
     async def send(self, message: Message) -> None:
         """Send what the app sends by itself, in its place. It replaces the `send` of the server."""
@@ -154,6 +158,7 @@ class TaskLine(Line):
     async def _all_sent(self) -> None:
         if self._size and not self.ended:
             waiter: Waiter = self.loop.create_future()
+            self._waiters = self._waiters or deque()
             self._waiters.append((self._sent + self._size, waiter))
             await waiter
         elif self._error is not None:
@@ -176,10 +181,11 @@ class TaskLine(Line):
                     break
         self.end()
 
-    async def _send_all(self) -> None:
+    async def _send_all(self, frames: bytes) -> None:
+        """Send `frames`, and then what is in the queue."""
         try:
-            while self._queue:
-                for size, message in messages_of(self._queue.popleft()):
+            while True:
+                for size, message in messages_of(frames):
                     self.in_flight = size
                     await self._send(dict(message))
                     self._sent += size
@@ -191,6 +197,9 @@ class TaskLine(Line):
                         self.resume()
                     if self._size and turn_here().is_late():
                         await asyncio.sleep(0)
+                if not self._queue:
+                    break
+                frames = self._queue.popleft()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if self.ended or (task is not None and task.cancelling()):
@@ -206,7 +215,7 @@ class TaskLine(Line):
         the `send` of a middleware: then the connection is closed, and the handler told.
         """
         self._error = error if isinstance(error, OSError) else EndedError(repr(error))
-        self._queue.clear()
+        self._queue = ()
         self.end()
         self.loop.call_later(GIVE_UP_SECONDS, self._close_if_open)
 
