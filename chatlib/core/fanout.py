@@ -106,7 +106,9 @@ class FanoutProtocol(PatientKeepalive):
             self.finish()  # an answer that refuses is sent with the last part of its body
         if kind == "websocket.accept" and self.handshake_complete:
             self.opened = self.loop.time()
-            del self.request, self.response  # 2 KB that nothing needs after the handshake
+            # 2 KB that nothing needs after the handshake. The parser keeps the request itself.
+            self.request.headers.clear()
+            del self.request, self.response
 
     async def say(self, line: TransportLine, message: Any) -> None:
         """Send what the app sends by itself, in its place among what the rooms send."""

@@ -32,6 +32,15 @@ def memory_of(message: Any) -> int:
     return OVERHEAD - IN_ITS_OBJECT + sys.getsizeof(content)
 
 
+class Few(list[Any]):
+    """A deque for few items, in 56 bytes instead of 760. Most connections wait, and hold none."""
+
+    __slots__ = ()
+
+    def popleft(self) -> Any:
+        return self.pop(0)
+
+
 class BoundedReading(WebSocketsSansIOProtocol):
     """uvicorn's own protocol, which reads ahead of the handler, and never far.
 
@@ -50,6 +59,10 @@ class BoundedReading(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Private names: a Python whose asyncio has others goes on with deques.
+        of_queue = [(self.queue, name) for name in ("_queue", "_getters", "_putters")]
+        for owner, name in [(self.writable, "_waiters"), *of_queue]:
+            setattr(owner, name, Few())
         self.unread = 0  # the memory of the messages in the queue
         self.coming = 0  # the same, with the frames that are parsed and not yet handled
         self.held = False

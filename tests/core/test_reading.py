@@ -405,6 +405,25 @@ class Turns(BoundedReading):
         super().handle_cont(event)
 
 
+def test_two_that_wait_to_receive_each_get_a_message_though_one_before_them_gave_up(serve, raw):
+    waiting, got = [], []
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        waiting.extend(asyncio.create_task(receive()) for _ in range(3))
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        got.extend([(await one)["text"] for one in waiting[1:]])
+
+    server = serve(app, ws=BoundedReading)
+    client = raw(server)
+    server.until(lambda: waiting and waiting[0].cancelled())
+    client.socket.sendall(frame("first") + frame("second"))
+    server.until(lambda: got)
+    assert got == ["first", "second"]
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("what", ["pings", "empty fragments"])
 def test_a_flood_of_frames_that_ask_nothing_of_the_handler_leaves_others_their_turns(
