@@ -12,10 +12,11 @@ CANDIDATES: dict[str, Candidate] = {
     "`websockets` and its broadcast()": ("websockets", False),
     "chatlib": ("chatlib", False),
     "chatlib, as a browser connects": ("chatlib", True),
+    "floor of uvloop: a loop of `transport.write`": ("writes", False),
     "floor: a loop of `send(2)`": ("floor", False),
 }
 PLAIN, PLAIN_BROWSER, *_ = CANDIDATES
-*_, WEBSOCKETS, OURS, OURS_BROWSER, FLOOR = CANDIDATES
+*_, WEBSOCKETS, OURS, OURS_BROWSER, UVLOOP, FLOOR = CANDIDATES
 
 NUMBER = 100  # clients of the chats, and of the other servers
 

@@ -7,8 +7,11 @@ loop in Python, and the tables say so. The environment variable `CC` names anoth
     python -m benchmarks.floor
 
 serves that loop in Python. It prints its port, and ends with its stdin.
+
+What stands on an event loop cannot get below a loop of `transport.write`, which is here as well.
 """
 
+import asyncio
 import atexit
 import contextlib
 import functools
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
@@ -49,6 +53,45 @@ def command() -> list[str]:
     return [str(program)] if program else [sys.executable, "-m", "benchmarks.floor"]
 
 
+def echoed(data: bytes) -> tuple[list[bytes], bytes]:
+    """Return the frames for all that come of the client's in `data`, and the rest of `data`."""
+    frames, at = [], 0
+    while len(data) - at >= 4:
+        head, length = 2, data[at + 1] & 127
+        if length == 126:
+            head, length = 4, int.from_bytes(data[at + 2 : at + 4], "big")
+        payload = at + head + 4  # behind a mask, which is zeros
+        if len(data) < payload + length:
+            break
+        frame = bytes([data[at], data[at + 1] & 127]) + data[at + 2 : at + head]
+        frames.append(frame + data[payload : payload + length])
+        at = payload + length
+    return frames, data[at:]
+
+
+class Writes(asyncio.Protocol):
+    """The same loop, over the transports of an event loop."""
+
+    members: ClassVar["list[Writes]"] = []  # of all connections
+    held = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.write = transport.write  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if self not in self.members:  # the load sends its request in one piece
+            self.write(ANSWER)
+            self.members.append(self)
+            return
+        frames, self.held = echoed(self.held + data)
+        for frame in frames:
+            for member in self.members:
+                member.write(frame)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.members.remove(self)
+
+
 class Floor:
     """The loop in Python. What it does is what `floor.c` does."""
 
@@ -63,23 +106,11 @@ class Floor:
 
     def broadcast(self) -> None:
         """Send all the whole frames that have come to everybody."""
-        data, at = self.held, 0
-        while len(data) - at >= 4:
-            head, length = 2, data[at + 1] & 127
-            if length == 126:
-                head, length = 4, int.from_bytes(data[at + 2 : at + 4], "big")
-            payload = at + head + 4  # behind a mask, which is zeros
-            if len(data) < payload + length:
-                break
-            frame = bytes([data[at], data[at + 1] & 127]) + data[at + 2 : at + head]
-            frame += data[payload : payload + length]
+        frames, self.held = echoed(self.held)
+        for frame in frames:
             for fd in self.members:
-                try:
+                with contextlib.suppress(ConnectionError):
                     os.write(fd, frame)
-                except ConnectionError:
-                    continue
-            at = payload + length
-        self.held = data[at:]
 
     def serve(self, listener: socket.socket) -> None:
         """Serve until stdin has ended."""

@@ -15,6 +15,7 @@ from benchmarks.candidates import (
     PLAIN_BROWSER,
     SETTLED,
     STOCK,
+    UVLOOP,
 )
 from benchmarks.connects import Arrival
 from benchmarks.measure import Figures, Sizes
@@ -56,6 +57,7 @@ def rows(results: Results, sizes: Sizes) -> Iterator[list[str]]:
             (OURS, PLAIN, 1, 0.70),
             (OURS_BROWSER, PLAIN_BROWSER, 1, 0.45),
             (OURS, FLOOR, 1, 1.20),
+            (OURS, UVLOOP, 1, 1.20),
         ):
             what, size = f"{label}, N={number}, {flight} in flight", (number, flight)
             values = ratios(costs(figures[(label, *size)]), costs(figures[(base, *size)]))

@@ -23,7 +23,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from benchmarks import apps
+from benchmarks import apps, floor
 from chatlib import ConnectionManager
 from chatlib.lab.plain import PlainManager
 
@@ -116,6 +116,12 @@ async def serve_websockets(sock: socket.socket) -> None:
         await server.serve_forever()
 
 
+async def serve_writes(sock: socket.socket) -> None:
+    """Serve the floor of this event loop."""
+    async with await asyncio.get_running_loop().create_server(floor.Writes, sock=sock) as server:
+        await server.serve_forever()
+
+
 def plain() -> ASGIApp:
     return apps.app_of(PlainManager())
 
@@ -137,6 +143,7 @@ SERVERS: dict[str, Callable[[], Serve]] = {
     "broadcaster": lambda: on_uvicorn(apps.broadcaster_app()),
     "socketio": lambda: on_uvicorn(apps.socketio_app()),
     "websockets": lambda: serve_websockets,
+    "writes": lambda: serve_writes,
     "fastapi": lambda: on_uvicorn(apps.fastapi_app()),
     "chatlib": lambda: on_uvicorn(chatlib(), FANOUT),
     "chatlib on uvicorn": lambda: on_uvicorn(chatlib()),
