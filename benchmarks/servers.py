@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 
 from benchmarks import apps, floor
 from chatlib import ConnectionManager
+from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.lab.plain import PlainManager
 
 FANOUT = "chatlib.core.fanout:FanoutProtocol"
@@ -40,7 +41,7 @@ class SettledServer(uvicorn.Server):
         await super().startup(*args, **kwargs)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        gc.set_threshold(*GC_THRESHOLDS)
 
 
 def on_uvicorn(

@@ -21,9 +21,10 @@ from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.origins import VARIABLE, origins_from_environment
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
-# How many objects more than were freed make the collector look, and how often it looks further.
-# By default it goes through all of a crowd's objects again and again while the crowd connects.
-GC_THRESHOLDS = (50_000, 20, 100)
+# After how many new objects the collector goes through these, and how often it goes through more.
+# By default it walks a whole crowd again and again while the crowd connects, for nothing: no
+# connection to these apps leaves objects that refer to each other.
+GC_THRESHOLDS = (10_000, 1000, 1000)
 
 
 def load(name: str) -> Any:

@@ -334,7 +334,7 @@ def test_the_garbage_collector_is_tuned_in_the_process_that_serves():
         "print(gc.get_threshold(), gc.get_freeze_count() > 10_000)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout == "(50000, 20, 100) True\n"
+    assert ran.stdout == "(10000, 1000, 1000) True\n"
 
 
 VARIABLES = {

@@ -74,9 +74,7 @@ class Line:
         self.ended = False
         self.number = next(_numbers)
         self.why = ""
-        self._own: (
-            deque[Own] | tuple[()]
-        ) = ()  # most lines never hold one, and a deque has 700 bytes
+        self._own: deque[Own] | tuple[()] = ()  # most lines never hold one; a deque has 760 bytes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # a connection has no copy; the scope that it is found in may be copied
@@ -174,13 +172,15 @@ class Line:
             if isinstance(self._own, deque) and one in self._own:  # cancelled
                 self._own.remove(one)
                 self.own_bytes -= cost(frame)
+            del one, written  # which refer to the error that they raise, and it to this frame
 
     async def drain(self) -> None:
         """Leave all rooms; wait until all is written that was said until now, or the line ends."""
         for source in tuple(self.sources):
             source.leave()
         with contextlib.suppress(EndedError):
-            await self.say(b"")
+            if not self.ended:
+                await self.say(b"")
 
     def feed(self) -> None:
         """Write what waits, as far as the line takes it."""

@@ -181,6 +181,11 @@ class BoundedReading(WebSocketsSansIOProtocol):
         elif pongs:
             self.late_pong = pongs[-1]
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()  # it refers to this protocol, which refers to it
+        del self.conn.reader.at_eof
+
     def handle_parser_exception(self) -> None:
         if self.handshake_complete:
             self.handle_events()
