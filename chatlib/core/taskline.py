@@ -19,6 +19,7 @@ from chatlib.core.turn import turn_here
 HIGH_WATER = 64 * 1024  # as transports have it
 LOW_WATER = HIGH_WATER // 4
 GIVE_UP_SECONDS = 1.0
+LOOK_EVERY = 16  # messages: to look at the time costs as much as a tenth of sending one
 STUCK_SECONDS = 0.25  # after so long at one message of a server the line counts as full
 FINISH_SECONDS = 10.0  # at the end, the rest is given up after so long without progress
 TEST_CLIENT = ("testclient", 50000)  # what Starlette's calls itself: it is no server
@@ -183,6 +184,7 @@ class TaskLine(Line):
 
     async def _send_all(self, frames: bytes) -> None:
         """Send `frames`, and then what is in the queue."""
+        number = 0
         try:
             while True:
                 for size, message in messages_of(frames):
@@ -195,7 +197,8 @@ class TaskLine(Line):
                     if self._size <= LOW_WATER and not self.writable.is_set():
                         self.writable.set()
                         self.resume()
-                    if self._size and turn_here().is_late():
+                    number += 1
+                    if self._size and number % LOOK_EVERY == 0 and turn_here().is_late():
                         await asyncio.sleep(0)
                 if not self._queue:
                     break
