@@ -16,8 +16,7 @@ from chatlib.core.log import log_slow_path, logger
 from chatlib.core.ring import Waiter, wake
 from chatlib.core.turn import turn_here
 
-HIGH_WATER = 64 * 1024  # as transports have it
-LOW_WATER = HIGH_WATER // 4
+LOW_WATER, HIGH_WATER = 16 * 1024, 64 * 1024  # as transports have it
 GIVE_UP_SECONDS = 1.0
 LOOK_EVERY = 16  # messages: to look at the time costs as much as a tenth of sending one
 STUCK_SECONDS = 0.25  # after so long at one message of a server the line counts as full

@@ -1,7 +1,7 @@
 """A connection that has ended leaves nothing to the garbage collector, however it ended.
 
-What refers to itself is freed when the collector comes by. When a crowd connects, its visits are half
-of the cost, so they are made rare.
+What refers to itself is freed when the collector comes by. While a crowd connects, its visits are
+half of the cost, so they are made rare.
 """
 
 import gc
