@@ -47,7 +47,7 @@ class PatientKeepalive(BoundedReading):
             self.wait_for_pong()
         elif self.line is not None and self.transport.get_write_buffer_size():
             self.pong_timer = None
-            self.line.why = "cut off, no pong came and nothing was read"
+            self.line.why = self.line.why or "cut off, no pong came and nothing was read"
             self.line.abort()
         else:
             super().keepalive_timeout()

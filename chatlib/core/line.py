@@ -87,8 +87,8 @@ class Line:
         """Return a number that grows by 1 for each byte that the client has taken."""
         raise NotImplementedError
 
-    def abort(self) -> None:
-        """Cut the connection, without a word to the client and without waiting for it."""
+    def abort(self, after: float = 0.0) -> None:
+        """Take nothing more, and cut the connection after so many seconds, if it has not ended."""
         raise NotImplementedError
 
     def fail(self, error: Exception) -> None:

@@ -69,7 +69,7 @@ def log_end(scope: Any, line: Line, seconds: float, conn: "Protocol", app_closed
     sent, received = conn.close_sent, conn.close_rcvd
     close = received if conn.close_rcvd_then_sent or sent is None else sent
     if line.why:
-        code, how = 1006, line.why
+        code, how = received.code if received is not None else 1006, line.why
     elif close is None:
         code, how = 1006, "lost"
     else:

@@ -10,7 +10,7 @@ from chatlib.core.member import Member
 REFILL = 0.05  # how much of a second comes back in each second
 PLAIN_SECONDS = 0.5  # longer than what a kernel or a busy machine may take for a healthy client
 # A client that is cut off may come back at once, and each time costs about 5 ms of CPU time: its
-# handshake, and megabytes that the kernel takes for it. So it is let go a second after it came.
+# handshake, and megabytes that the kernel takes for it. So it is cut off a second after it came.
 LEAST_STAY = 1.0
 
 OnFull = Literal["wait", "evict"]
@@ -28,7 +28,8 @@ class Patience:
        has joined since then, as soon as it is a whole log behind and the others wait for it.
 
     A member that is cut off is out of the room at once. Its connection is cut at once too, but not
-    sooner than `LEAST_STAY` seconds after it joined.
+    sooner than `LEAST_STAY` seconds after it joined; the client itself, or the handler, may end it
+    before.
 
     Args:
         limit, patience, min_rate, hold, on_full: as for `Room`.
@@ -128,12 +129,7 @@ class Patience:
         self.evicted[reason] += 1
         line = member.line
         log_cut(member.websocket.scope, line, reason, member.waiting_bytes)
-        stays = member.since + LEAST_STAY - line.loop.time()
-        if stays > 0:
-            line.end()
-            line.loop.call_later(stays, line.abort)
-        else:
-            line.abort()
+        line.abort(after=member.since + LEAST_STAY - line.loop.time())
 
     def spend(self, now: float, seconds: float) -> bool:
         """Note that the others were held up for `seconds`; return whether `hold` is used up.

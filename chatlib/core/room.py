@@ -40,8 +40,8 @@ class Room:
     to 1 MiB a second (`limit`). Those that take less, while a quarter of the members or more have
     had all there is, hold up the others for 0.75 seconds in all (`hold`), and for a twentieth of
     the time after that, before they are cut off. A member that nobody waits for has ten seconds
-    (`patience`) to take 10 KB. Whoever is cut off is out of the room at once, and its connection
-    ends a second after it joined at the earliest, so that it cannot come back all the time.
+    (`patience`) to take 10 KB. Whoever is cut off is out of the room at once, and its connection is
+    cut a second after it joined at the earliest: who waits to be cut cannot come back sooner.
 
     Args:
         limit: how many bytes of memory the log may use; each message costs its size and 192 bytes.

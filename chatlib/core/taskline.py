@@ -91,19 +91,16 @@ class TaskLine(Line):
     def progress(self) -> int:
         return self._sent
 
-    def abort(self) -> None:
+    def abort(self, after: float = 0.0) -> None:
         """As far as an app can: stop sending, tell the handler, and ask the server to close."""
-        self._close_with(TOO_SLOW)
+        self._close_with(TOO_SLOW, after)
 
-    def _close_with(self, message: Message) -> None:
-        if self._cut is not None:
-            return
-        self._cut = message
-        self.end()
-        self._queue = ()
-        self._closing = self.loop.create_task(self._close(message))
-        if self._receiver is not None:
-            self._receiver.cancel()
+    def _close_with(self, message: Message, after: float = 0.0) -> None:
+        if self._cut is None:
+            self._cut = message
+            self.end()
+            self._queue = ()
+            self._closing = self.loop.create_task(self._close(message, after))
 
     def end(self) -> None:
         super().end()
@@ -225,7 +222,10 @@ class TaskLine(Line):
         if not self._told:
             self._close_with(FAILED)
 
-    async def _close(self, message: Message) -> None:
+    async def _close(self, message: Message, after: float) -> None:
+        await asyncio.sleep(after)
+        if self._receiver is not None:
+            self._receiver.cancel()
         with contextlib.suppress(Exception):
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 await self._send(message)

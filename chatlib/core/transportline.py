@@ -66,7 +66,9 @@ class TransportLine(Line):
         self.written = 0
         self.write = self.transport.write  # type: ignore[assignment, method-assign]
         family = getattr(transport.get_extra_info("socket"), "family", None)
-        self.counted = family in TCP_FAMILIES and kernel_counts()
+        # uvicorn calls each socket that it is given with `--fd` a Unix socket, whatever it is.
+        known = family in TCP_FAMILIES or self._acknowledged() is not None
+        self.counted = known and kernel_counts()
         if not self.counted:
             self.write = self.count_and_write  # type: ignore[method-assign]
 
@@ -97,10 +99,14 @@ class TransportLine(Line):
             ioctl(self.transport.get_extra_info("socket").fileno(), SIOCOUTQ, waiting)
         return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
 
-    def abort(self) -> None:
-        """Cut the connection with a reset: a FIN would stand behind all that is not read."""
+    def abort(self, after: float = 0.0) -> None:
         self.end()
-        sock = self.transport.get_extra_info("socket")
-        with contextlib.suppress(AttributeError, OSError):  # no TCP
+        if after > 0:
+            self.loop.call_later(after, self.abort)
+            return
+        # A reset: a FIN would stand behind all that is not read. There is none without TCP, nor
+        # once the transport is closed, which each kind of transport says in its own way.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()

@@ -48,9 +48,12 @@ class FakeLine(Line):
     def progress(self):
         return self.taken
 
-    def abort(self):
-        self.aborted = True
+    def abort(self, after=0.0):
         self.end()
+        if after > 0:
+            self.loop.call_later(after, self.abort)
+        else:
+            self.aborted = True
 
     @property
     def texts(self):

@@ -187,8 +187,8 @@ def test_a_client_that_leaves_a_handler_which_only_speaks_is_no_failure(
     class Noting(taskline.TaskLine):
         """A line that says when it has tried to close its connection."""
 
-        async def _close(self, message):
-            await super()._close(message)
+        async def _close(self, message, after):
+            await super()._close(message, after)
             closed.set()
 
     async def speak(websocket):

@@ -164,7 +164,7 @@ class FullLine(Line):
     def progress(self) -> int:
         return self.taken
 
-    def abort(self) -> None:
+    def abort(self, after: float = 0.0) -> None:
         self.end()
 
 
