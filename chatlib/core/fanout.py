@@ -63,11 +63,6 @@ class FanoutProtocol(PatientKeepalive):
             factory.server_no_context_takeover = True  # type: ignore[attr-defined]
             factory.client_no_context_takeover = True  # type: ignore[attr-defined]
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        # uvicorn's HTTP protocol and its parser refer to each other, and are done.
-        transport.get_protocol().parser = None
-
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:

@@ -45,7 +45,7 @@ class PatientKeepalive(BoundedReading):
             self.pong_timer = None
         elif self.read_paused or self.ping_stands_behind_much():
             self.wait_for_pong()
-        elif self.line is not None and self.transport.get_write_buffer_size():
+        elif self.line is not None and self.line.buffered():
             self.pong_timer = None
             self.line.why = self.line.why or "cut off, no pong came and nothing was read"
             self.line.abort()

@@ -5,6 +5,7 @@ handler has received every message. The first makes 170 MB of 256 KB that are we
 second leaves a client's pong, close frame and end unseen for as long as its handler is busy.
 """
 
+import contextlib
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -72,6 +73,12 @@ class BoundedReading(WebSocketsSansIOProtocol):
         self.has_ended = self.conn.reader.at_eof
         self.conn.reader.at_eof = self.before_frame  # type: ignore[method-assign]
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        # uvicorn's HTTP protocol and its parser refer to each other, and have done their part.
+        with contextlib.suppress(AttributeError):  # a mock
+            transport.get_protocol().parser = None
+
     def before_frame(self) -> Any:
         """Hold the parser before its next frame while enough is unread.
 
@@ -96,6 +103,8 @@ class BoundedReading(WebSocketsSansIOProtocol):
         return self.coming >= READ_AHEAD or self.parsed >= FRAMES_A_TURN
 
     def data_received(self, data: bytes) -> None:
+        if self.disconnected:  # Windows delivers what was read before
+            return
         self.coming = self.unread
         super().data_received(data)
         if self.held:

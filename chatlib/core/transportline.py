@@ -85,7 +85,12 @@ class TransportLine(Line):
         """
         if self.counted:
             return self._acknowledged() or 0
-        return self.written - self.transport.get_write_buffer_size()
+        return self.written - self.buffered()
+
+    def buffered(self) -> int:
+        """Return how many bytes the transport holds, as far as it tells: a mock may not."""
+        size: int = getattr(self.transport, "get_write_buffer_size", int)()
+        return size
 
     def _acknowledged(self) -> int | None:
         return acknowledged(self.transport.get_extra_info("socket"))
@@ -97,7 +102,7 @@ class TransportLine(Line):
             TypeError, ValueError, AttributeError, OSError
         ):  # no Linux, no TCP
             ioctl(self.transport.get_extra_info("socket").fileno(), SIOCOUTQ, waiting)
-        return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
+        return self.buffered() + int.from_bytes(waiting, sys.byteorder)
 
     def abort(self, after: float = 0.0) -> None:
         self.end()

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-from live import CLOSE, GUARD_SECONDS, Served
+from live import CLOSE, GUARD_SECONDS, PONG, Served, frame
 
 from chatlib import Room
 from chatlib.core.log import logger
 from chatlib.core.taskline import known_line
-from chatlib.core.transportline import kernel_counts
+from chatlib.core.transportline import TransportLine, kernel_counts
 
 SMALL = 16 * 1024
 NORMAL = struct.pack("!H", 1000)
@@ -132,3 +132,35 @@ def test_what_a_client_takes_is_counted_on_a_socket_that_was_given_as_a_unix_soc
         raw(server)
         server.until(lambda: app.lines)
         assert app.lines[0].counted == kernel_counts()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_is_delivered_after_a_connection_is_lost_is_ignored(serve, raw, loop):
+    app = App()
+    server = serve(app.asgi, loop=loop)
+    client = raw(server)
+    server.until(lambda: app.lines)
+    (protocol,) = server.uvicorn.server_state.connections
+    client.close()
+    server.until(lambda: not server.uvicorn.server_state.connections)
+
+    async def deliver():
+        protocol.data_received(frame("", PONG))
+
+    server.run(deliver())
+
+
+def test_a_transport_that_tells_nothing_of_its_buffer_counts_as_empty():
+    class Mute:
+        def get_extra_info(self, name):
+            return None
+
+        def write(self, data):
+            pass
+
+    async def taken():
+        line = TransportLine(asyncio.get_running_loop(), asyncio.Event(), Mute())
+        line.write(b"abc")
+        return line.progress(), line.backlog()
+
+    assert asyncio.run(taken()) == (3, 0)
