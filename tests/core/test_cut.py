@@ -8,10 +8,13 @@ import struct
 import threading
 
 import pytest
+import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from live import CLOSE, GUARD_SECONDS, PONG, Served, frame
+from uvicorn.server import ServerState
 
 from chatlib import Room
+from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.log import logger
 from chatlib.core.taskline import known_line
 from chatlib.core.transportline import TransportLine, kernel_counts
@@ -164,3 +167,16 @@ def test_a_transport_that_tells_nothing_of_its_buffer_counts_as_empty():
         return line.progress(), line.backlog()
 
     assert asyncio.run(taken()) == (3, 0)
+
+
+def test_a_transport_that_does_not_tell_its_protocol_will_do():
+    class Transport(asyncio.Transport):  # as mocks are, which people test their servers with
+        pass
+
+    async def connect():
+        config = uvicorn.Config("chatlib.chat:app", log_config=None)
+        config.load()
+        protocol = FanoutProtocol(config, ServerState(), {}, asyncio.get_running_loop())
+        protocol.connection_made(Transport())
+
+    asyncio.run(connect())
