@@ -1,6 +1,8 @@
 """With PYTHONASYNCIODEBUG=1 the instruments neither hold up an event loop nor measure asyncio."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -53,6 +55,26 @@ def test_a_check_reads_no_certificates_to_look_at_a_page(monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.load_default_certs", read)
     with Server(nothing, lifespan="off") as server, pytest.raises(bench.Wrong, match="500"):
         asyncio.run(common.page_of(bench.Bench(server)))
+
+
+def test_a_check_looks_at_a_page_beside_its_event_loop():
+    # In a process that has just started: what is imported once is not imported again.
+    script = (
+        "import asyncio, sys, threading\n"
+        "from chatlib.lab.check import bench, common\n"
+        "from chatlib.lab.serve import Server\n"
+        "from chatlib.chat import app\n"
+        "threads = []\n"
+        "class Note:\n"
+        "    def find_spec(self, *_):\n"
+        "        threads.append(threading.current_thread())\n"
+        "with Server(app) as server:\n"
+        "    sys.meta_path.insert(0, Note())\n"
+        "    asyncio.run(common.page_of(bench.Bench(server)))\n"
+        "print(len(threads) > 0, threading.main_thread() in threads)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True False\n"
 
 
 def test_what_is_measured_runs_without_the_debug_mode(monkeypatch):

@@ -1,5 +1,7 @@
 """The rules that all or several of the apps have to keep."""
 
+import asyncio
+import functools
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -112,9 +114,10 @@ class PageParts(HTMLParser):
 
 async def page_of(bench: Bench, title: str | None = None, heading: str | None = None) -> PageParts:
     """Return the parts of the page at `/`, with this title and heading if they are given."""
-    # To read the certificates of all authorities would stop the event loop for a tenth of a second.
-    async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-        response = await client.get(bench.server.http_url("/"))
+    # In a thread, since what httpx2 imports at first would stop an event loop for a tenth of a
+    # second. So would reading the certificates of all authorities.
+    get = functools.partial(httpx2.get, trust_env=False, verify=False)
+    response = await asyncio.to_thread(get, bench.server.http_url("/"))
     expect(response.status_code, 200)
     kind = response.headers.get("content-type", "nothing")
     if not re.match(r"text/html\b", kind):
