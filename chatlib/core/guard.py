@@ -196,19 +196,19 @@ def size_of(message: Message) -> int:
 class Guarded:
     """One connection that a guard has let in: its `receive` and its `send`."""
 
-    __slots__ = ("allowed", "guard", "meter", "received", "scope", "sent")
+    __slots__ = ("_receive", "_send", "allowed", "guard", "meter", "scope")
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self.guard = guard
         self.scope = scope
-        self.received = receive
-        self.sent = send
+        self._receive = receive
+        self._send = send
         self.meter = guard.caps.meter()
         self.allowed = BEFORE_ACCEPT
 
     async def receive(self) -> Message:
         """Receive; to a message that is too big, or one too many, answer with a close."""
-        message = await self.received()
+        message = await self._receive()
         size = size_of(message)
         if size > self.guard.max_bytes:
             code, reason = 1009, f"a message may have {self.guard.max_bytes} bytes"
@@ -226,14 +226,14 @@ class Guarded:
         # The client has gone meanwhile, or the app has closed already. It goes past `send`: this
         # close counts as the server's, not as the app's.
         with contextlib.suppress(OSError, RuntimeError):
-            await self.sent({"type": "websocket.close", **closing})
+            await self._send({"type": "websocket.close", **closing})
         return {"type": "websocket.disconnect", **closing}
 
     async def send(self, message: Message) -> None:
         """Send; raise `OSError` on a connection that the server has closed."""
         kind = message["type"]
         try:
-            await self.sent(message)
+            await self._send(message)
         except RuntimeError as error:
             # A send before `accept`, or after the app's own close, is the app's mistake.
             if kind not in self.allowed:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import struct
 import threading
@@ -15,7 +14,6 @@ from uvicorn.server import ServerState
 
 from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.log import logger
 from chatlib.core.taskline import known_line
 from chatlib.core.transportline import TransportLine, kernel_counts
 
@@ -56,23 +54,6 @@ class App:
             await self.room.publish("x" * 1000)
             await asyncio.sleep(0)
         self.cut_off.set()
-
-
-@pytest.fixture
-def logged():
-    """What is logged from INFO on."""
-    records = []
-
-    def keep(record):
-        records.append(record)
-        return False
-
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.filters.insert(0, keep)
-    yield records
-    logger.filters.remove(keep)
-    logger.setLevel(level)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

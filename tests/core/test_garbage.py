@@ -10,8 +10,8 @@ import struct
 from weakref import WeakSet
 
 import pytest
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-from live import CLOSE
+from fastapi import FastAPI, WebSocket
+from live import CLOSE, app_on
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chatlib import ConnectionManager, Room
@@ -44,23 +44,15 @@ def no_collector():
     gc.enable()
 
 
-def room_app(room, then=None):
-    """Return an app whose clients join `room`, and whose handler then does `then`."""
-    app, manager = FastAPI(), ConnectionManager(room)
+def app_that(ends):
+    """Return an app whose handlers hear one message in a room, and then do what `ends` does."""
+    app, manager = FastAPI(), ConnectionManager()
 
     @app.websocket("/ws")
     async def endpoint(websocket: WebSocket):
         await manager.connect(websocket)
-        try:
-            while True:
-                await manager.broadcast(await websocket.receive_text())
-                if then is not None:
-                    await then(websocket)
-                    return
-        except WebSocketDisconnect:
-            pass
-        finally:
-            manager.disconnect(websocket)
+        await manager.broadcast(await websocket.receive_text())
+        await ends(websocket)
 
     return app
 
@@ -94,10 +86,10 @@ def sends_too_much(client):
 @pytest.mark.parametrize(
     ("app", "path", "how"),
     [
-        pytest.param(room_app(Room()), "/ws", closes, id="the client closes"),
-        pytest.param(room_app(Room()), "/ws", reset, id="the client is gone"),
-        pytest.param(room_app(Room(), close), "/ws", says, id="the app closes"),
-        pytest.param(room_app(Room(), end), "/ws", says, id="the handler returns"),
+        pytest.param(app_on(ConnectionManager()), "/ws", closes, id="the client closes"),
+        pytest.param(app_on(ConnectionManager()), "/ws", reset, id="the client is gone"),
+        pytest.param(app_that(close), "/ws", says, id="the app closes"),
+        pytest.param(app_that(end), "/ws", says, id="the handler returns"),
         pytest.param(chat, "/ws/1", closes, id="the client of the chat closes"),
         pytest.param(chat, "/ws/1", sends_too_much, id="the guard of the chat closes"),
     ],
@@ -115,7 +107,7 @@ def test_a_connection_that_has_ended_is_freed_at_once(serve, raw, loop, app, pat
 
 def test_a_member_that_was_cut_off_is_freed_at_once(serve, raw):
     room = Room(limit=100_000, on_full="evict")
-    server = serve(room_app(room), ws=Noted, http=NotedHttp, send_buffer=16 * 1024)
+    server = serve(app_on(ConnectionManager(room)), ws=Noted, http=NotedHttp, send_buffer=16 * 1024)
     stalled, speaker = raw(server, receive_buffer=4096), raw(server)
     for _ in range(300):
         speaker.send("x" * 5000)
@@ -127,7 +119,7 @@ def test_a_member_that_was_cut_off_is_freed_at_once(serve, raw):
 
 
 def test_what_spoke_http_before_is_freed_while_the_connection_is_open(serve, raw):
-    server = serve(room_app(Room()), ws=Noted, http=NotedHttp)
+    server = serve(app_on(ConnectionManager()), ws=Noted, http=NotedHttp)
     raw(server)
     server.until(lambda: not alive_http)
     assert len(alive) == 1

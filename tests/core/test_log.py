@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import struct
 import threading
@@ -16,24 +15,7 @@ from starlette.routing import WebSocketRoute
 
 from chatlib import Room
 from chatlib.core import taskline
-from chatlib.core.log import log_slow_path, logger
-
-
-@pytest.fixture
-def logged():
-    """What is logged from INFO on, as records."""
-    records = []
-
-    def keep(record):
-        records.append(record)
-        return False
-
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.filters.insert(0, keep)
-    yield records
-    logger.filters.remove(keep)
-    logger.setLevel(level)
+from chatlib.core.log import log_slow_path
 
 
 def app_that(handler):

@@ -174,15 +174,21 @@ async def test_once_the_patience_is_used_up_a_newcomer_gets_none():
     feeding.cancel()
 
 
-@in_loop
-async def test_who_is_cut_off_soon_after_it_came_is_out_at_once_and_let_go_a_second_after_it_came():
+async def cut_off_after(seconds):
+    """Have a member cut off so long after it joined. Return the clock, the room, it and another."""
     room = Room(limit=10_000, on_full="evict")
     clock, bad, good = Clock(), joined(room), joined(room)
-    await clock.pass_by(0.25)
+    await clock.pass_by(seconds)
     bad.line.fill()
     await publish_all(room, [KILOBYTE] * 100)
     await turn()
-    assert bad not in room.members
+    return clock, room, bad, good
+
+
+@in_loop
+async def test_who_is_cut_off_soon_after_it_came_is_out_at_once_and_let_go_a_second_after_it_came():
+    clock, room, bad, good = await cut_off_after(0.25)
+    assert room.members == [good]
     assert len(good.line.texts) == 100
     await clock.pass_by(0.5)
     assert not bad.line.aborted
@@ -192,12 +198,7 @@ async def test_who_is_cut_off_soon_after_it_came_is_out_at_once_and_let_go_a_sec
 
 @in_loop
 async def test_who_is_cut_off_later_is_let_go_at_once():
-    room = Room(limit=10_000, on_full="evict")
-    clock, bad, _ = Clock(), joined(room), joined(room)
-    await clock.pass_by(1.5)
-    bad.line.fill()
-    await publish_all(room, [KILOBYTE] * 100)
-    await turn()
+    _, _, bad, _ = await cut_off_after(1.5)
     assert bad.line.aborted
 
 
