@@ -75,6 +75,8 @@ class Group:
         member.state = state
         if state is State.IN_STEP:
             member.mark = None
+            if member.holds:
+                self.patience.note_hold(member, self.loop.time(), False)
             self.in_step[member] = None
         elif state is not State.GONE:
             self.apart[member] = None
@@ -174,8 +176,8 @@ class Group:
                 self._step_in(member)
         self.low = min([self._start, *[member.cursor for member in self.apart]])
         self.ring.trim()
-        if self.ring.waiting:
-            self.patience.judge(self.apart, self.ring.wanted, self.loop.time(), 0.0)
+        if self.ring.waiting or self.patience.full:
+            self.patience.judge(self.apart, self.ring.wanted, self.loop.time())
 
     def _step_in(self, member: Member) -> None:
         line = member.line
@@ -213,7 +215,7 @@ class Group:
     def watch(self, member: Member) -> None:
         """Look from time to time whether `member` takes enough, while its line is full."""
         if member.mark is None:
-            member.mark = member.seen = (self.loop.time(), member.line.progress())
+            member.mark = (self.loop.time(), member.line.progress())
         self.on_watch()
 
     def look(self, late: float) -> bool:
@@ -223,8 +225,8 @@ class Group:
         """
         now = self.loop.time()
         self.patience.look(self.apart, now, late)
-        self.patience.judge(self.apart, self.ring.wanted, now, self.patience.interval)
-        return self.patience.remember(self.apart, now)
+        self.patience.judge(self.apart, self.ring.wanted, now)
+        return any(member.mark is not None for member in self.apart)
 
     def answer(self) -> None:
         """Give a sign of life."""

@@ -60,10 +60,15 @@ class Member:
         since: when it joined, by the clock of its event loop.
         mark: when it was last seen to take what it should, and how much it had taken by then; None
             while its line takes more.
-        seen: the same, for when it was last seen to take more than `limit` a second.
+        held: for how many seconds it has held up the others, less those in which it did not.
+        seen: when that was last 0, and how much it had taken by then.
+        judged, holds: when that was last looked at, and whether it held up the others then.
     """
 
-    __slots__ = ("cursor", "group", "line", "mark", "seen", "since", "state", "stop", "websocket")
+    __slots__ = (
+        *("cursor", "group", "held", "holds", "judged", "line", "mark", "seen", "since", "state"),
+        *("stop", "websocket"),
+    )
 
     def __init__(self, websocket: WebSocket, line: Line, group: Company) -> None:
         self.websocket = websocket
@@ -74,7 +79,10 @@ class Member:
         self.stop: int | None = None
         self.since = line.loop.time()
         self.mark: tuple[float, int] | None = None
+        self.held = 0.0
         self.seen = (0.0, 0)
+        self.judged = self.since
+        self.holds = False
 
     @property
     def left(self) -> bool:

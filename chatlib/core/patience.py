@@ -1,7 +1,7 @@
 """How long a room waits for a member: *progress*, where a client takes too little."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal
 
 from chatlib.core.log import log_cut
@@ -9,6 +9,10 @@ from chatlib.core.member import Member
 
 REFILL = 0.05  # how much of a second comes back in each second
 PLAIN_SECONDS = 0.5  # longer than what a kernel or a busy machine may take for a healthy client
+ENOUGH = 2  # whole logs a second: whoever takes that much is waited for
+# Clients that share a process, or a network, are served one after the other. The last of them holds
+# up the others for nearly as long as it takes to serve them all.
+LOGS = 1.5
 # A client that is cut off may come back at once, and each time costs about 5 ms of CPU time: its
 # handshake, and megabytes that the kernel takes for it. So it is cut off a second after it came.
 LEAST_STAY = 1.0
@@ -22,10 +26,12 @@ class Patience:
     1. A member whose connection is full has to take `min_rate` bytes a second, on average over
        `patience` seconds.
     2. All members that hold up the others share `hold` seconds. A member holds up the others while
-       a task waits to publish, this member keeps the log full and takes less than `limit` bytes a
-       second, and a quarter of the members or more have had all there is. The seconds come back
-       slowly. Once they are used up, such a member is cut off after half a second; and one that
-       has joined since then, as soon as it is a whole log behind and the others wait for it.
+       a task waits to publish, this member keeps the log full, and a quarter of the members or more
+       have had all there is. The seconds are spent while a member does that for more than half of
+       the time, takes less than twice `limit` a second, and has done so for longer than the last
+       logs took. They come back slowly. Once they are used up, such a member is cut off after half
+       a second; and one that has joined since then, as soon as it is a whole log behind and the
+       others wait for it.
 
     A member that is cut off is out of the room at once. Its connection is cut at once too, but not
     sooner than `LEAST_STAY` seconds after it joined; the client itself, or the handler, may end it
@@ -36,6 +42,7 @@ class Patience:
 
     Attributes:
         interval: how often the members are looked at, in seconds.
+        full: whether a member kept the log full when that was last looked at.
         held_up: returns whether enough members have had all there is.
         evicted: how many members were cut off, by reason.
     """
@@ -66,6 +73,10 @@ class Patience:
         self._left = hold
         self._counted = self._spent = float("-inf")
         self._used_up_at = float("inf")
+        self._judged = self._waited = 0.0
+        self.full = False
+        self._wanted = 0
+        self._log_seconds = (0.0, 0.0)  # for how long tasks waited in each of the last two logs
 
     def look(self, members: Iterable[Member], now: float, late: float) -> None:
         """Rule 1: cut off members that have taken less than `min_rate` for `patience` seconds.
@@ -88,41 +99,60 @@ class Patience:
             else:
                 member.mark = (since, then)
 
-    def judge(self, members: Iterable[Member], wanted: int, now: float, seconds: float) -> None:
+    def judge(self, members: Collection[Member], wanted: int, now: float) -> None:
         """Rule 2: cut off members that keep the log full, once `hold` is used up.
 
-        `wanted` is the place that all have to reach before the next message has room; `seconds`
-        have passed since the last look.
+        `wanted` is the place that all have to reach before the next message has room.
         """
-        holding = [m for m in members if m.cursor < wanted and not m.line.writable.is_set()]
-        if not holding:
+        passed = min(now - self._judged, self.interval)  # longer: the event loop was blocked
+        self._judged = now
+        full = [m for m in members if m.cursor < wanted and not m.line.writable.is_set()]
+        if self.on_full == "evict":
+            for member in full:
+                self._cut_off(member)
             return
-        if self.on_full == "wait":
-            if not self.held_up():
-                return
-            crawling = [m for m in holding if self._crawls(m, now) >= self.interval / 2]
-            if not self.spend(now, seconds if crawling else 0.0):
-                return
-            plain = [m for m in crawling if self._crawls(m, now) >= PLAIN_SECONDS]
-            holding = [m for m in holding if m in plain or m.since > self._used_up_at]
-        for member in holding:
-            nothing = member.mark is not None and member.line.progress() == member.mark[1]
-            self.evict(member, "stalled" if nothing else "slow")
+        self._note_log(wanted, passed if self.full else 0.0)
+        self.full = bool(full)
+        holding = set(full if full and self.held_up() else ())
+        for member in members:
+            self.note_hold(member, now, member in holding)
+        slow = {m for m in holding if self._holds_too_long(m) and self._takes_too_little(m, now)}
+        if holding and self.spend(now, passed if slow else 0.0):
+            for member in holding:
+                plain = member in slow and member.held >= PLAIN_SECONDS
+                if plain or member.since > self._used_up_at:
+                    self._cut_off(member)
 
-    def _crawls(self, member: Member, now: float) -> float:
-        """Return for how many seconds `member` has taken less than `limit` bytes a second."""
-        when, taken = member.seen
-        if member.line.progress() - taken < self.limit * (now - when):
-            return now - when
-        return 0.0
+    def _note_log(self, wanted: int, waited: float) -> None:
+        """Note for how long tasks have waited, and how long that took for each log."""
+        self._waited += waited
+        if wanted - self._wanted >= self.limit:
+            self._log_seconds = (self._log_seconds[1], self._waited)
+            self._wanted, self._waited = wanted, 0.0
 
-    def remember(self, members: Iterable[Member], now: float) -> bool:
-        """Note which members take enough now; return whether there are any to look at later."""
-        watched = [member for member in members if member.mark is not None]
-        for member in watched:
-            if not self._crawls(member, now):
-                member.seen = (now, member.line.progress())
-        return bool(watched)
+    def note_hold(self, member: Member, now: float, holds: bool) -> None:
+        """Note for how long `member` has held up the others, less the time in which it did not."""
+        passed = now - member.judged
+        more = min(passed, self.interval) if member.holds else -passed
+        member.held = max(0.0, member.held + more)
+        if holds and not member.held:
+            member.seen = (now, member.line.progress())
+        member.judged, member.holds = now, holds
+
+    def _holds_too_long(self, member: Member) -> bool:
+        others = self._waited - member.held  # what the others needed for their part of this log
+        usual = LOGS * max(*self._log_seconds, others)
+        known = member.since <= self._used_up_at
+        return member.held >= self.interval / 2 + (usual if known else 0.0)
+
+    def _takes_too_little(self, member: Member, now: float) -> bool:
+        since, taken = member.seen
+        return member.line.progress() - taken < ENOUGH * self.limit * (now - since)
+
+    def _cut_off(self, member: Member) -> None:
+        since = member.seen if member.holds else member.mark
+        nothing = since is not None and member.line.progress() == since[1]
+        self.evict(member, "stalled" if nothing else "slow")
 
     def evict(self, member: Member, reason: str) -> None:
         """Cut off `member`. Call it in its event loop."""

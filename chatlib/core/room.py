@@ -37,20 +37,20 @@ class Room:
     rooms. Everything but `join` may be called from any of them.
 
     What clients that read too little cost the others, on the defaults: they can slow the room down
-    to 1 MiB a second (`limit`). Those that take less, while a quarter of the members or more have
-    had all there is, hold up the others for 0.75 seconds in all (`hold`), and for a twentieth of
-    the time after that, before they are cut off. A member that nobody waits for has ten seconds
+    to half of its speed, or to 2 MiB a second (twice `limit`) if that is less. Members that slow it
+    down more, while a quarter of them all or more have had all there is, do so for 0.75 seconds in
+    all (`hold`), and for a twentieth of the time after that, before they are cut off. What does not
+    count is 1.5 times as long as the last logs took. A member that nobody waits for has ten seconds
     (`patience`) to take 10 KB. Whoever is cut off is out of the room at once, and its connection is
-    cut a second after it joined at the earliest: who waits to be cut cannot come back sooner.
+    cut a second after it joined at the earliest.
 
     Args:
         limit: how many bytes of memory the log may use; each message costs its size and 192 bytes.
             The log is full when a member is that far behind. A bigger message passes alone.
         patience: how many seconds a member whose connection is full may take too little.
         min_rate: how many bytes a second such a member has to take, on average over `patience`.
-        hold: how many seconds members that take less than `limit` a second may hold up the others,
-            in all. A twentieth of a second comes back each second. With `math.inf`, they may do
-            that as long as they take `min_rate`.
+        hold: how many seconds members may hold up the others as above, in all. A twentieth of a
+            second comes back each second. With `math.inf`, only `min_rate` counts.
         on_full: what happens when the log is full. `"wait"`: `publish` waits, which slows a flood
             down to what its readers take. `"evict"`: no call waits for a client; one that is a
             whole log behind and can take no more just then is cut off, however fast it reads.

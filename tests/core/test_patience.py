@@ -131,20 +131,61 @@ async def test_a_member_who_holds_up_the_others_is_cut_off_after_hold():
 
 
 @in_loop
-async def test_one_who_takes_less_than_limit_a_second_holds_up_no_longer():
+async def test_one_who_takes_less_than_two_logs_a_second_holds_up_no_longer():
     room = Room(limit=10_000, hold=2.0)
     clock, bad, _, feeding = await held_up(room)
-    await read(bad, clock, 9_000, seconds=3)
+    await read(bad, clock, 19_000, seconds=4)
     assert room.stats.evicted == {"slow": 1}
     feeding.cancel()
 
 
 @in_loop
-async def test_one_who_takes_limit_a_second_is_waited_for():
+async def test_one_who_takes_two_logs_a_second_is_waited_for():
     room = Room(limit=10_000, hold=1.0)
     clock, bad, _, feeding = await held_up(room)
-    await read(bad, clock, 11_000, seconds=10)
+    await read(bad, clock, 21_000, seconds=10)
     assert room.stats.evicted == {}
+    feeding.cancel()
+
+
+async def come_and_go(hold_up, flow, times):
+    """Have a member hold up the others, and then take all there is, for so many seconds each."""
+    room = Room(limit=10_000, hold=1.0)
+    clock, bad, _, feeding = await held_up(room)
+    for _ in range(times):
+        await clock.pass_by(hold_up)
+        bad.line.drain()
+        await clock.pass_by(flow)
+        bad.line.fill()
+        await turn()
+    feeding.cancel()
+    return room.stats.evicted
+
+
+@in_loop
+async def test_one_who_holds_up_the_others_for_less_than_half_of_the_time_is_waited_for():
+    assert await come_and_go(hold_up=0.4, flow=0.6, times=20) == {}
+
+
+@in_loop
+async def test_one_who_does_so_for_more_than_half_of_the_time_is_cut_off():
+    assert await come_and_go(hold_up=0.4, flow=0.1, times=20) == {"stalled": 1}
+
+
+@in_loop
+async def test_members_who_are_served_one_after_the_other_hold_up_nobody_for_long():
+    clock, room = Clock(), Room(limit=10_000)
+    members = [joined(room, full_after=1) for _ in range(8)]
+    feeding = asyncio.create_task(publish_all(room, [KILOBYTE] * 100_000))
+    await turn()
+    for number in range(20):  # as in one process that is busy: all have a turn in 1.2 seconds
+        for member in members[number % 8 :] + members[: number % 8]:
+            await clock.pass_by(0.15)
+            member.line.full_after = len(member.line.writes) + 2  # the next log fills it up again
+            member.line.take()
+            await turn()
+    assert room.stats.evicted == {}
+    assert room.stats.delivered > 1000
     feeding.cancel()
 
 
