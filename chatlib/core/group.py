@@ -12,7 +12,7 @@ from chatlib.core.patience import Patience
 from chatlib.core.ring import Ring
 from chatlib.core.turn import WRITE_BYTES, turn_here
 
-STEP_BYTES = 8 * WRITE_BYTES  # how much is written between two looks at what the turn has left
+STEP_BYTES = 32 * WRITE_BYTES  # how much is written between two looks at what the turn has left
 
 
 class Group:
@@ -134,21 +134,22 @@ class Group:
             yield member.line.step() + WRITE_BYTES
         if self.in_step and self._flushed < end:
             count, data, self._flushed = self.chunk(self._start, end)
-            size, written, in_step = len(data), 0, State.IN_STEP
+            start, flushed, in_step = self._start, self._flushed, State.IN_STEP
+            written, cost = 0, len(data) + WRITE_BYTES
+            step = max(1, STEP_BYTES // cost)
             for member in list(self.in_step):
-                if member.cursor == self._start and member.state is in_step:
-                    member.cursor = self._flushed  # now: this write may pause the member
+                if member.cursor == start and member.state is in_step:
+                    member.cursor = flushed  # now: this write may pause the member
                     try:
                         member.line.write(data)
                     except Exception as error:  # which must not cost the others their message
                         member.line.fail(error)
-                    self.delivered += count
-                    self.sent_bytes += size
-                    written += size + WRITE_BYTES
-                    if written > STEP_BYTES:
-                        yield written
-                        written = 0
-            yield written
+                    written += 1
+                    if written % step == 0:
+                        yield step * cost
+            self.delivered += written * count
+            self.sent_bytes += written * len(data)
+            yield written % step * cost
         elif not self.in_step:
             self._flushed = end
         self._start = self._flushed

@@ -16,13 +16,16 @@ TURN_SECONDS = 0.005  # how long tasks may publish without giving way
 class Turn:
     """The writing of all rooms in one event loop: a part of it in each turn of the loop.
 
+    Where several messages were published in a turn, it waits for one turn more.
+
     A job is an iterator that writes, and yields what that has cost: the bytes, and `WRITE_BYTES`
     for each write.
     """
 
     def __init__(self) -> None:
         self._jobs: deque[Iterator[int]] = deque()
-        self._scheduled = self._running = False
+        self._scheduled = self._running = self._delayed = False
+        self._published = 0  # messages since the last writing
         self._began: float | None = None  # when this turn was first asked for its time
         self._left = TURN_BYTES
 
@@ -37,6 +40,7 @@ class Turn:
         `await` alone does not: a coroutine that never has to wait never gives way. What was
         published up to now is written first, so that it is on its way meanwhile.
         """
+        self._published += 1
         if self.is_late():
             self.run()
             await asyncio.sleep(0)
@@ -56,6 +60,14 @@ class Turn:
 
     def _turned(self) -> None:
         self._scheduled = False
+        if self._published > 1 and not self._delayed:
+            # A crowd talks: what the loop has just read, its handlers publish in the next turn.
+            # With that, there are half as many writes.
+            self._delayed = True
+            self._schedule()
+            return
+        self._delayed = False
+        self._published = 0
         self._began = None
         self._left = TURN_BYTES
         self.run()

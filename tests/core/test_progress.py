@@ -423,6 +423,30 @@ def test_the_limit_is_what_a_full_log_takes_of_memory_however_short_the_messages
         assert asyncio.run(fill(size)) < 1.3 * limit
 
 
+@in_loop
+async def test_a_message_alone_is_written_in_the_next_turn():
+    room = Room()
+    member = joined(room)
+    await turn()
+    await room.publish("a")
+    await asyncio.sleep(0)
+    assert member.line.texts == ["a"]
+
+
+@in_loop
+async def test_where_several_are_published_in_a_turn_those_of_the_next_go_with_them_in_one_write():
+    room = Room()
+    member = joined(room)
+    await turn()
+    await publish_all(room, "ab")
+    await asyncio.sleep(0)
+    assert member.line.writes == []
+    await publish_all(room, "cd")
+    await asyncio.sleep(0)
+    assert member.line.texts == ["a", "b", "c", "d"]
+    assert len(member.line.writes) == 1
+
+
 # Found by the model of test_model.py, or missed by it.
 
 
@@ -463,6 +487,7 @@ async def test_the_log_is_trimmed_when_the_last_one_in_step_has_caught_up_by_spe
     await publish_all(room, ["x" * 60_000] * 3)
     waiting = asyncio.create_task(room.publish("y" * 150_000))
     await asyncio.sleep(0)
+    await asyncio.sleep(0)  # where several are published, they are written in the next turn
     assert len(member.line.writes) == 1
     await room.send("for one", member)
     await asyncio.wait_for(waiting, 10)
