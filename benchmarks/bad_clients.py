@@ -142,7 +142,7 @@ KINDS = {
     "again-10.5": Kind(partial(Bad.stall, seconds=10.5), least=25.0),
     "burst-0.9": Kind(partial(Bad.burst, size=10_000, every=0.9)),
     "burst-9.9": Kind(partial(Bad.burst, size=10_000, every=9.9), least=25.0),
-    # It takes 1.4 MB/s, which is more than the `limit` of a room: that is waited for.
+    # It takes 1.4 MB/s: more than a `limit` a second, and less than two.
     "burst-0.11": Kind(partial(Bad.burst, size=150_000, every=0.11)),
     "talk": Kind(Bad.talk),
     "late": Kind(Bad.late),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from chatlib.core.line import CHUNK
 from chatlib.core.member import Member, State
-from chatlib.core.patience import Patience
+from chatlib.core.patience import Judged, Patience
 from chatlib.core.ring import Ring
 from chatlib.core.turn import WRITE_BYTES, turn_here
 
@@ -33,7 +33,7 @@ class Group:
         leaving: the members that have just left. Changed under the lock of the ring.
         low: a place in the log that every member has reached.
         asked: when its event loop was asked for a sign of life, until it gives one; or None.
-        delivered, sent_bytes: what was written.
+        delivered, sent_bytes: what was written up to the last flush.
     """
 
     def __init__(
@@ -58,13 +58,21 @@ class Group:
         self._start = self._flushed = self.low = ring.end
         self.asked: float | None = None
         self.delivered = self.sent_bytes = 0
+        self._writes, self._each = 0, (0, 0)  # the same for this flush: messages and bytes of each
         self._flushing = self._news = False
+        self._judged = Judged()
         self._chunks: dict[int, tuple[int, bytes, int]] = {}
 
     @property
     def members(self) -> list[Member]:
         """All of them. In any thread."""
         return [*list(self.in_step), *list(self.apart)]
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """How many messages were written, each counted for each member, and their size."""
+        messages, size = self._each
+        return self.delivered + self._writes * messages, self.sent_bytes + self._writes * size
 
     def move(self, member: Member, state: State) -> None:
         """Bring `member` into `state`. A member that is gone stays gone."""
@@ -135,21 +143,20 @@ class Group:
         if self.in_step and self._flushed < end:
             count, data, self._flushed = self.chunk(self._start, end)
             start, flushed, in_step = self._start, self._flushed, State.IN_STEP
-            written, cost = 0, len(data) + WRITE_BYTES
+            self._each, cost = (count, len(data)), len(data) + WRITE_BYTES
             step = max(1, STEP_BYTES // cost)
             for member in list(self.in_step):
                 if member.cursor == start and member.state is in_step:
                     member.cursor = flushed  # now: this write may pause the member
+                    self._writes += 1
                     try:
                         member.line.write(data)
                     except Exception as error:  # which must not cost the others their message
                         member.line.fail(error)
-                    written += 1
-                    if written % step == 0:
+                    if self._writes % step == 0:
                         yield step * cost
-            self.delivered += written * count
-            self.sent_bytes += written * len(data)
-            yield written % step * cost
+            yield self._writes % step * cost
+            (self.delivered, self.sent_bytes), self._writes = self.totals, 0
         elif not self.in_step:
             self._flushed = end
         self._start = self._flushed
@@ -177,8 +184,8 @@ class Group:
                 self._step_in(member)
         self.low = min([self._start, *[member.cursor for member in self.apart]])
         self.ring.trim()
-        if self.ring.waiting or self.patience.full:
-            self.patience.judge(self.apart, self.ring.wanted, self.loop.time())
+        if self.ring.waiting or self._judged.full:
+            self._judge()
 
     def _step_in(self, member: Member) -> None:
         line = member.line
@@ -226,8 +233,11 @@ class Group:
         """
         now = self.loop.time()
         self.patience.look(self.apart, now, late)
-        self.patience.judge(self.apart, self.ring.wanted, now)
+        self._judge()
         return any(member.mark is not None for member in self.apart)
+
+    def _judge(self) -> None:
+        self.patience.judge(self.apart, self.ring.wanted, self.loop.time(), self._judged)
 
     def answer(self) -> None:
         """Give a sign of life."""

@@ -6,7 +6,6 @@ not serve its members, and a task that publishes in another one would wait for t
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Callable
 from weakref import WeakSet
 
@@ -34,7 +33,7 @@ class Loops:
         patience.held_up = self.held_up
         self.on_leave = on_leave
         self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
-        self._past = Counter(delivered=0, sent_bytes=0)
+        self._past = (0, 0)  # what groups have written that there are no more
         self._clocks: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._lock = threading.Lock()
 
@@ -46,11 +45,8 @@ class Loops:
     def totals(self) -> tuple[int, int]:
         """Return how many messages were written, each counted for each member, and their size."""
         with self._lock:
-            groups = self.groups
-            return (
-                self._past["delivered"] + sum(group.delivered for group in groups),
-                self._past["sent_bytes"] + sum(group.sent_bytes for group in groups),
-            )
+            totals = [self._past, *[group.totals for group in self.groups]]
+        return sum(messages for messages, _ in totals), sum(size for _, size in totals)
 
     def group_here(self) -> Group:
         """Return the group of the running event loop."""
@@ -79,7 +75,8 @@ class Loops:
                 return
             del self._groups[group.loop]
             self.ring.readers.remove(group)
-            self._past.update(delivered=group.delivered, sent_bytes=group.sent_bytes)
+            (messages, size), (more, bigger) = self._past, group.totals
+            self._past = (messages + more, size + bigger)
         for member in group.members:
             self.on_leave(member)
         self.ring.trim()

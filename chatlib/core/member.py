@@ -61,7 +61,7 @@ class Member:
         mark: when it was last seen to take what it should, and how much it had taken by then; None
             while its line takes more.
         held: for how many seconds it has held up the others, less those in which it did not.
-        seen: when that was last 0, and how much it had taken by then.
+        seen: when that was last 0, and its cursor then.
         judged, holds: when that was last looked at, and whether it held up the others then.
     """
 

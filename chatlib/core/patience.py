@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from chatlib.core.log import log_cut
@@ -11,13 +12,27 @@ REFILL = 0.05  # how much of a second comes back in each second
 PLAIN_SECONDS = 0.5  # longer than what a kernel or a busy machine may take for a healthy client
 ENOUGH = 2  # whole logs a second: whoever takes that much is waited for
 # Clients that share a process, or a network, are served one after the other. The last of them holds
-# up the others for nearly as long as it takes to serve them all.
+# up the others for nearly as long as it takes to serve them all: that is nobody's fault.
 LOGS = 1.5
+LOG_SECONDS = 0.7  # the most that is believed: bad clients that take turns could stretch it
 # A client that is cut off may come back at once, and each time costs about 5 ms of CPU time: its
 # handshake, and megabytes that the kernel takes for it. So it is cut off a second after it came.
 LEAST_STAY = 1.0
 
 OnFull = Literal["wait", "evict"]
+
+
+@dataclass(slots=True)
+class Judged:
+    """What was found when the members of one event loop were last looked at.
+
+    Attributes:
+        at: when that was.
+        full: whether one of them kept the log full.
+    """
+
+    at: float = 0.0
+    full: bool = False
 
 
 class Patience:
@@ -28,9 +43,9 @@ class Patience:
     2. All members that hold up the others share `hold` seconds. A member holds up the others while
        a task waits to publish, this member keeps the log full, and a quarter of the members or more
        have had all there is. The seconds are spent while a member does that for more than half of
-       the time, takes less than twice `limit` a second, and has done so for longer than the last
-       logs took. They come back slowly. Once they are used up, such a member is cut off after half
-       a second; and one that has joined since then, as soon as it is a whole log behind and the
+       the time, takes less than two logs a second, and has done so for longer than the last logs
+       took. They come back slowly. Once they are used up, such a member is cut off after half a
+       second; and one that has joined since then, as soon as it is a whole log behind and the
        others wait for it.
 
     A member that is cut off is out of the room at once. Its connection is cut at once too, but not
@@ -42,7 +57,6 @@ class Patience:
 
     Attributes:
         interval: how often the members are looked at, in seconds.
-        full: whether a member kept the log full when that was last looked at.
         held_up: returns whether enough members have had all there is.
         evicted: how many members were cut off, by reason.
     """
@@ -68,13 +82,12 @@ class Patience:
         self.hold = hold
         self.on_full = on_full
         self.held_up: Callable[[], bool] = lambda: True
-        self.interval = max(0.01, min(patience, hold or patience) / 8)
+        self.interval = max(0.01, min(patience, hold or PLAIN_SECONDS) / 8)
         self.evicted: Counter[str] = Counter()
         self._left = hold
         self._counted = self._spent = float("-inf")
         self._used_up_at = float("inf")
-        self._judged = self._waited = 0.0
-        self.full = False
+        self._noted = self._waited = 0.0
         self._wanted = 0
         self._log_seconds = (0.0, 0.0)  # for how long tasks waited in each of the last two logs
 
@@ -99,33 +112,34 @@ class Patience:
             else:
                 member.mark = (since, then)
 
-    def judge(self, members: Collection[Member], wanted: int, now: float) -> None:
+    def judge(self, members: Collection[Member], wanted: int, now: float, last: Judged) -> None:
         """Rule 2: cut off members that keep the log full, once `hold` is used up.
 
-        `wanted` is the place that all have to reach before the next message has room.
+        `wanted` is the place that all have to reach before the next message has room. `members`
+        are in one event loop, and `last` is what was found there.
         """
-        passed = min(now - self._judged, self.interval)  # longer: the event loop was blocked
-        self._judged = now
+        passed = min(now - last.at, self.interval)  # longer: the event loop was blocked
         full = [m for m in members if m.cursor < wanted and not m.line.writable.is_set()]
         if self.on_full == "evict":
             for member in full:
                 self._cut_off(member)
             return
-        self._note_log(wanted, passed if self.full else 0.0)
-        self.full = bool(full)
+        self._note_log(wanted, now, passed if last.full else 0.0)
         holding = set(full if full and self.held_up() else ())
+        last.at, last.full = now, bool(full)
         for member in members:
             self.note_hold(member, now, member in holding)
-        slow = {m for m in holding if self._holds_too_long(m) and self._takes_too_little(m, now)}
+        slow = {member for member in holding if self._holds_too_long(member)}
         if holding and self.spend(now, passed if slow else 0.0):
             for member in holding:
                 plain = member in slow and member.held >= PLAIN_SECONDS
                 if plain or member.since > self._used_up_at:
                     self._cut_off(member)
 
-    def _note_log(self, wanted: int, waited: float) -> None:
+    def _note_log(self, wanted: int, now: float, waited: float) -> None:
         """Note for how long tasks have waited, and how long that took for each log."""
-        self._waited += waited
+        self._waited += min(waited, now - self._noted)  # that of two event loops counts once
+        self._noted = now
         if wanted - self._wanted >= self.limit:
             self._log_seconds = (self._log_seconds[1], self._waited)
             self._wanted, self._waited = wanted, 0.0
@@ -135,23 +149,21 @@ class Patience:
         passed = now - member.judged
         more = min(passed, self.interval) if member.holds else -passed
         member.held = max(0.0, member.held + more)
+        since, place = member.seen
+        if member.cursor - place >= ENOUGH * self.limit * (now - since):
+            member.held = 0.0
         if holds and not member.held:
-            member.seen = (now, member.line.progress())
+            member.seen = (now, member.cursor)
         member.judged, member.holds = now, holds
 
     def _holds_too_long(self, member: Member) -> bool:
         others = self._waited - member.held  # what the others needed for their part of this log
-        usual = LOGS * max(*self._log_seconds, others)
+        usual = LOGS * min(max(*self._log_seconds, others), LOG_SECONDS)
         known = member.since <= self._used_up_at
         return member.held >= self.interval / 2 + (usual if known else 0.0)
 
-    def _takes_too_little(self, member: Member, now: float) -> bool:
-        since, taken = member.seen
-        return member.line.progress() - taken < ENOUGH * self.limit * (now - since)
-
     def _cut_off(self, member: Member) -> None:
-        since = member.seen if member.holds else member.mark
-        nothing = since is not None and member.line.progress() == since[1]
+        nothing = member.mark is not None and member.line.progress() == member.mark[1]
         self.evict(member, "stalled" if nothing else "slow")
 
     def evict(self, member: Member, reason: str) -> None:

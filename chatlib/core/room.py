@@ -37,12 +37,12 @@ class Room:
     rooms. Everything but `join` may be called from any of them.
 
     What clients that read too little cost the others, on the defaults: they can slow the room down
-    to half of its speed, or to 2 MiB a second (twice `limit`) if that is less. Members that slow it
-    down more, while a quarter of them all or more have had all there is, do so for 0.75 seconds in
-    all (`hold`), and for a twentieth of the time after that, before they are cut off. What does not
-    count is 1.5 times as long as the last logs took. A member that nobody waits for has ten seconds
-    (`patience`) to take 10 KB. Whoever is cut off is out of the room at once, and its connection is
-    cut a second after it joined at the earliest.
+    to half of its speed, or to two logs (2 MiB) a second if that is less. Members that slow it down
+    more, while a quarter of them all or more have had all there is, do so for 0.75 seconds in all
+    (`hold`), and for a twentieth of the time after that, before they are cut off; 1.5 times what
+    the last logs took does not count, up to a second. One that joins meanwhile is cut off once it
+    is a whole log behind. A member that nobody waits for has ten seconds (`patience`) to take 10
+    KB. Whoever is cut off is out of the room at once, and cut a second after it joined at least.
 
     Args:
         limit: how many bytes of memory the log may use; each message costs its size and 192 bytes.

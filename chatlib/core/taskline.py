@@ -53,8 +53,7 @@ class TaskLine(Line):
         self._cut: Message | None = None  # what it was closed with, where this end cut it
         self._told = False  # whether the handler knows, or need not know, that it has ended
         self._error: Exception | None = None
-        # Below Starlette's own state, in which the handler is connected until it is told.
-        self._send, self._receive = websocket._send, websocket._receive
+        self._send, self._receive = websocket._send, websocket._receive  # below Starlette's state
         websocket._send, websocket._receive = self.send, self.receive
         # FastAPI closes this when the handler ends, however it ends; Starlette has no such thing.
         stack = websocket.scope.get("fastapi_inner_astack")
@@ -148,8 +147,9 @@ class TaskLine(Line):
     async def spoken(self) -> None:
         """Wait until all is sent, where this line is not told when the handler has ended."""
         if not self.hooked:
-            turn_here().run()
             with contextlib.suppress(OSError):
+                if not self.idle and not self.ended:
+                    await self.say(b"")
                 await self._all_sent()
 
     async def _all_sent(self) -> None:

@@ -64,6 +64,7 @@ class Turn:
             # A crowd talks: what the loop has just read, its handlers publish in the next turn.
             # With that, there are half as many writes.
             self._delayed = True
+            self._began = None
             self._schedule()
             return
         self._delayed = False
@@ -89,6 +90,7 @@ class Turn:
         finally:
             self._running = False
             if self._jobs:
+                self._delayed = True  # long enough
                 self._schedule()
 
 

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import threading
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from fastapi import WebSocketDisconnect
@@ -14,9 +15,10 @@ from lines import FakeLine, FakeSocket
 from rooms import in_loop, joined, publish_all, turn
 
 from chatlib import Room
+from chatlib.core import turn as turn_module
 from chatlib.core.frames import encode
 from chatlib.core.line import CHUNK
-from chatlib.core.turn import TURN_BYTES, WRITE_BYTES, Turn, turn_here
+from chatlib.core.turn import TURN_BYTES, TURN_SECONDS, WRITE_BYTES, Turn, turn_here
 
 FOR_EVER = 1e6
 KILOBYTE = "x" * 1000
@@ -445,6 +447,38 @@ async def test_where_several_are_published_in_a_turn_those_of_the_next_go_with_t
     await asyncio.sleep(0)
     assert member.line.texts == ["a", "b", "c", "d"]
     assert len(member.line.writes) == 1
+
+
+@in_loop
+async def test_in_the_turn_that_a_flush_waits_for_nobody_is_late(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(turn_module, "time", SimpleNamespace(monotonic=lambda: now))
+    room = Room()
+    member = joined(room)
+    await turn()
+    await publish_all(room, "ab")
+    await asyncio.sleep(0)
+    now += 2 * TURN_SECONDS  # handlers had much to do in the turn before
+    await publish_all(room, "cd")
+    assert member.line.writes == []
+    await turn()
+    assert len(member.line.writes) == 1
+
+
+@in_loop
+async def test_a_flush_of_many_turns_waits_once():
+    crowd, quiet = Room(), Room()
+    for _ in range(5 * TURN_BYTES // WRITE_BYTES):
+        last = joined(crowd)
+    joined(quiet)
+    await turn()
+    await crowd.publish("a")
+    turns = 0
+    while not last.line.writes:
+        await publish_all(quiet, "bc")  # which has a flush wait
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns <= 5 + 2
 
 
 # Found by the model of test_model.py, or missed by it.

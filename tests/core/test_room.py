@@ -379,6 +379,16 @@ async def test_the_stats_say_what_was_done():
     assert room.stats == Stats(0, 0, delivered, sent, 0, 0, {})
 
 
+@in_loop
+async def test_the_stats_count_a_flush_in_which_all_members_end():
+    room = Room()
+    members = [joined(room, full_after=1, then="end") for _ in range(10)]
+    await room.publish("abc")
+    await turn()
+    assert room.members == []
+    assert sum(len(member.line.writes) for member in members) == room.stats.delivered == 10
+
+
 @pytest.mark.parametrize("message", [None, 1, {1, 2}])
 def test_what_is_no_message_is_refused_by_name(message):
     with pytest.raises(TypeError, match=f"got {type(message).__name__}: "):
