@@ -15,7 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 
 from chatlib import ConnectionManager, Room
-from chatlib.core import transportline
+from chatlib.core import transportline, turn
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.line import EXTENSION
 
@@ -121,6 +121,20 @@ def test_what_is_said_before_a_handler_ends_is_heard(serve, raw, framework, ws, 
         client = raw(server, f"/{what}/{how}")
         assert client.text() == "the last word"
         assert client.closed() == (4000 if how == "by_closing" else None)
+
+
+def test_a_handler_hears_what_it_said_however_little_is_left_of_the_turn(serve, raw, monkeypatch):
+    monkeypatch.setattr(turn, "TURN_BYTES", 1)  # one write is more than that
+    room = Room()
+
+    async def say_and_return(websocket: WebSocket):
+        await websocket.accept()
+        room.join(websocket)
+        await publish(room, ["one", "two", "three"])
+
+    app = Starlette(routes=[WebSocketRoute("/", say_and_return)])
+    client = raw(serve(app, ws="websockets-sansio"), "/")
+    assert [client.text() for _ in range(3)] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("how", ["by_returning", "by_closing"])  # else it forgets what it was sent
