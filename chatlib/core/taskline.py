@@ -29,9 +29,9 @@ FAILED: Message = {"type": "websocket.close", "code": 1011, "reason": "a send fa
 class TaskLine(Line):
     """One queue, and one coroutine that sends what is in it: nothing else sends on this connection.
 
-    It puts itself before `send` and `receive` of `websocket`, so that what the app sends by itself
-    keeps its place among what the rooms send, and so that the handler is told when its client is
-    cut off: an app can ask a server to close a connection, but not to cut it.
+    It puts itself before `send` and `receive` of `websocket`: what the app sends by itself keeps
+    its place among what the rooms send, and the handler is told when its client is cut off (an app
+    can ask a server to close a connection, but not to cut it).
     """
 
     __slots__ = (
@@ -46,12 +46,11 @@ class TaskLine(Line):
         # Most lines never hold any of these: a send is done at once, or else the client is slow.
         self._queue: deque[bytes] | tuple[()] = ()
         self._waiters: deque[tuple[int, Waiter]] | tuple[()] = ()
-        self._watched = False
         self._sender = AtOnce(self.loop)
         self._closing: asyncio.Task[None] | None = None
         self._receiver: asyncio.Task[Any] | None = None
         self._cut: Message | None = None  # what it was closed with, where this end cut it
-        self._told = False  # whether the handler knows, or need not know, that it has ended
+        self._watched = self._told = False  # told: the handler knows, or need not know, of the end
         self._error: Exception | None = None
         self._send, self._receive = websocket._send, websocket._receive  # below Starlette's state
         websocket._send, websocket._receive = self.send, self.receive
@@ -147,8 +146,9 @@ class TaskLine(Line):
     async def spoken(self) -> None:
         """Wait until all is sent, where this line is not told when the handler has ended."""
         if not self.hooked:
+            turn_here().run()
             with contextlib.suppress(OSError):
-                if not self.idle and not self.ended:
+                if not self.idle:  # little was left of this turn
                     await self.say(b"")
                 await self._all_sent()
 
