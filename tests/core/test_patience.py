@@ -7,7 +7,7 @@ from fastapi import WebSocketDisconnect
 from rooms import Clock, in_loop, joined, publish_all, turn
 
 from chatlib import Room
-from chatlib.core.patience import Patience
+from chatlib.core.patience import Judged, Patience
 
 KILOBYTE = "x" * 1000
 FOR_EVER = 1e6
@@ -186,6 +186,26 @@ async def test_two_who_take_turns_do_not_hold_up_the_others_for_longer_than_two_
         if holds.line.ended:
             break
     assert longest < 2.0
+    feeding.cancel()
+
+
+@in_loop
+async def test_with_a_hold_of_nothing_a_member_that_holds_up_the_others_is_cut_off_in_a_second():
+    clock, bad, _, feeding = await held_up(Room(limit=10_000, hold=0.0, patience=FOR_EVER))
+    await clock.pass_by(1)
+    assert bad.line.ended
+    feeding.cancel()
+
+
+@in_loop
+async def test_that_another_event_loop_looks_as_often_gives_a_member_no_more_time():
+    room = Room(limit=10_000, hold=1.0)
+    clock, bad, _, feeding = await held_up(room)
+    elsewhere = Judged()
+    for _ in range(150):
+        await clock.pass_by(0.01)
+        room._rules.judge([], room._ring.wanted, clock.now, elsewhere)
+    assert bad.line.ended
     feeding.cancel()
 
 
