@@ -42,7 +42,7 @@ class Room:
     (`hold`), and for a twentieth of the time after that, before they are cut off; 1.5 times what
     the last logs took does not count, up to a second. One that joins meanwhile is cut off once it
     is a whole log behind. A member that nobody waits for has ten seconds (`patience`) to take 10
-    KB. Whoever is cut off is out of the room at once, and cut a second after it joined at least.
+    KB. Who is cut off is out at once, and loses its connection a second after it joined, or later.
 
     Args:
         limit: how many bytes of memory the log may use; each message costs its size and 192 bytes.

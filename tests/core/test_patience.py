@@ -110,13 +110,6 @@ async def held_up(room, others=3, **options):
     return clock, bad, good, feeding
 
 
-async def read(member, clock, rate, seconds):
-    """Have the client of `member` take `rate` bytes a second, for so long."""
-    for _ in range(200 * seconds):
-        member.line.taken += rate / 200
-        await clock.pass_by(1 / 200)
-
-
 @in_loop
 async def test_a_member_who_holds_up_the_others_is_cut_off_after_hold():
     room = Room(limit=10_000, hold=2.0)
