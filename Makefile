@@ -5,15 +5,21 @@ PYTHON ?= $(shell for p in python3 python python3.14 python3.13 python3.12 pytho
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
+COURSE ?= course
 
 .DEFAULT_GOAL = help
-.PHONY: help lab test notebooks lint format bench constraints clean
+.PHONY: help lab reset test notebooks lint format bench constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-lab: $(VENV)/.has-lab ## open the course in JupyterLab (ARGS="--no-browser --port 8899")
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
+lab: $(VENV)/.has-lab ## open your own copy of the course in JupyterLab (ARGS="--no-browser --port 8899")
+	$(BIN)/python -m chatlib course $(COURSE)
+	$(BIN)/jupyter lab --LabApp.news_url=None $(COURSE)/00_start_here.ipynb $(ARGS)
+
+reset: $(VENV)/.has-lab ## hand a chapter out anew, and keep your copy beside it (CHAPTER=03)
+	@test -n "$(CHAPTER)" || { echo "Which one? For instance: make reset CHAPTER=03"; exit 1; }
+	$(BIN)/python -m chatlib course $(COURSE) --reset $(CHAPTER)
 
 test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k chat")
 	$(BIN)/python -m pytest --nbval -n auto --dist loadscope $(ARGS)

@@ -1,4 +1,7 @@
-"""Run one of the finished apps: `python -m chatlib chat --port 8000`."""
+"""Run one of the finished apps: `python -m chatlib chat --port 8000`.
+
+`python -m chatlib course FOLDER` copies the notebooks of the course into a folder of yours.
+"""
 
 import argparse
 import errno
@@ -16,6 +19,7 @@ from typing import Any, NoReturn
 import uvicorn
 from uvicorn.config import LOG_LEVELS
 
+from chatlib import course
 from chatlib.core.browsers import expect_sendable
 from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.origins import VARIABLE, origins_from_environment
@@ -46,8 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Exits with 2, and one line on stderr, where it is asked for what cannot be.
     """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["course"]:
+        course.main(Parser(prog="python -m chatlib course", allow_abbrev=False), arguments[1:])
+        return
     command = parser()
-    given = command.parse_args(argv)
+    given = command.parse_args(arguments)
     port = given.port
     try:
         workers = given.workers or from_environment("WEB_CONCURRENCY", worker_count, 1)

@@ -108,7 +108,7 @@ def test_importing_chatlib_loads_no_instrument():
     assert ran.stdout == "[]\n"
 
 
-def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
+def test_the_wheel_has_the_pages_and_the_notebooks_and_works_without_the_instruments(tmp_path):
     """What `pip install .` brings, in an environment that has nothing of the notebooks."""
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
@@ -116,6 +116,7 @@ def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
     copy = shutil.copytree(
         ROOT / "chatlib", tmp_path / "source/chatlib", ignore=shutil.ignore_patterns("__pycache__")
     )
+    shutil.copytree(ROOT / "notebooks", copy.parent / "notebooks")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy.parent)
     installed = subprocess.run(
@@ -142,3 +143,6 @@ def test_the_wheel_has_the_pages_and_works_without_the_instruments(tmp_path):
         path.name for path in (ROOT / "chatlib/pages").iterdir()
     )
     assert jupyter == "[]"
+    subprocess.run([python, "-m", "chatlib", "course", "mine"], check=True, cwd=tmp_path)
+    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert sorted(path.name for path in (tmp_path / "mine").glob("*.ipynb")) == names
