@@ -11,6 +11,7 @@ as it did in the last commit (`--force` stores the new one).
 
 import argparse
 import copy
+import math
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 CELL_METADATA = ("chatlib", "tags")
+SECONDS_STEP = 10  # to which the time of Run All is rounded; a stored one stays while it is near
 
 
 class RefreshError(Exception):
@@ -53,6 +55,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """
     fresh = copy.deepcopy(notebook)
     fresh.metadata = nbformat.from_dict(METADATA)
+    started = time.monotonic()
     for cell in fresh.cells:
         cell.metadata = NotebookNode((k, v) for k, v in cell.metadata.items() if k in CELL_METADATA)
     cells = code_cells(fresh)
@@ -62,6 +65,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
             runs = kernel.run([cell.source for cell in cells], may_raise=raising)
         except (TimeoutError, RuntimeError) as error:
             raise RefreshError(str(error)) from None
+    fresh.metadata["chatlib"] = {"seconds": rounded(time.monotonic() - started, notebook)}
     for cell, run, may_raise in zip(cells, runs, raising, strict=True):
         if run.error is not None and not may_raise:
             raise RefreshError(f"the cell {cell.id!r} raised\n" + "\n".join(run.error.traceback))
@@ -73,6 +77,14 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
             if re.search(r'File "[^"]+", line \d+', text_of(output)):
                 raise RefreshError(f"the cell {cell.id!r} shows a traceback:\n{text_of(output)}")
     return fresh
+
+
+def rounded(seconds: float, notebook: NotebookNode) -> int:
+    """Return what to note as the time of Run All: what `notebook` has, if that is not far off."""
+    noted: int = notebook.metadata.get("chatlib", {}).get("seconds", 0)
+    if noted / 2 <= seconds + SECONDS_STEP and seconds <= 2 * noted:
+        return noted
+    return math.ceil(seconds / SECONDS_STEP) * SECONDS_STEP
 
 
 def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:

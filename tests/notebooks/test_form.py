@@ -9,7 +9,16 @@ import pytest
 from nbformat import NotebookNode
 from refresh import METADATA, code_cells, has_tag, text_of
 
-TAGS = {"exercise", "finished", "hint", "nbval-ignore-output", "raises-exception", "solution"}
+TAGS = {
+    "answer",
+    "exercise",
+    "finished",
+    "guess",
+    "hint",
+    "nbval-ignore-output",
+    "raises-exception",
+    "solution",
+}
 MOST_LINES = 25
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -48,7 +57,9 @@ def test_ids_are_unique_and_readable(notebook: NotebookNode) -> None:
 
 def test_metadata_is_what_is_needed_and_no_more(notebook: NotebookNode) -> None:
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
-    assert notebook.metadata == METADATA
+    seconds = notebook.metadata["chatlib"]["seconds"]
+    assert isinstance(seconds, int)
+    assert notebook.metadata == METADATA | {"chatlib": {"seconds": seconds}}
     for cell in notebook.cells:
         assert set(cell.metadata) <= {"tags", "chatlib"}, cell.id
         assert set(cell.metadata.get("tags", [])) <= TAGS, cell.id

@@ -1,0 +1,65 @@
+"""How long a chapter takes, from what is in it: the sum behind "about 60 minutes".
+
+    python tests/notebooks/minutes.py          what each chapter says, and what it comes to
+
+It is a sum and not a measurement: a developer who reads English as a second language, runs every
+cell, looks at what it shows, guesses, and does the exercises.
+"""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from refresh import FOLDER, code_cells, has_tag
+
+WORDS_A_MINUTE = 140
+CODE_LINES_A_MINUTE = 15
+GUESS_MINUTES = Fraction(1, 2)
+EXERCISE_MINUTES = 5
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TOLD = re.compile(r"\babout (\d+) minutes\b")
+
+
+def words(notebook: NotebookNode) -> int:
+    """Return how many words the prose of `notebook` has, what is folded included."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = re.sub(r"<[^>]+>|\]\([^)]*\)", " ", FENCE.sub("", text))
+    return len(re.findall(r"\w[\w'\N{RIGHT SINGLE QUOTATION MARK}-]*", text))
+
+
+def code_lines(notebook: NotebookNode) -> int:
+    """Return how many lines of code `notebook` has, blank ones apart."""
+    return sum(bool(line.strip()) for c in code_cells(notebook) for line in c.source.splitlines())
+
+
+def minutes(notebook: NotebookNode) -> int:
+    """Return the minutes that `notebook` takes, to the nearest five."""
+    guesses = sum(has_tag(cell, "guess") for cell in notebook.cells)
+    exercises = sum(has_tag(cell, "exercise") for cell in notebook.cells)
+    total = (
+        Fraction(words(notebook), WORDS_A_MINUTE)
+        + Fraction(code_lines(notebook), CODE_LINES_A_MINUTE)
+        + Fraction(notebook.metadata.get("chatlib", {}).get("seconds", 0), 60)
+        + GUESS_MINUTES * guesses
+        + EXERCISE_MINUTES * exercises
+    )
+    return round(total / 5) * 5
+
+
+def told(notebook: NotebookNode) -> list[int]:
+    """Return the minutes that `notebook` says it takes, at each place where it does."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [int(found) for text in texts for found in TOLD.findall(text)]
+
+
+def read(path: Path) -> NotebookNode:
+    """Return the notebook at `path`."""
+    return nbformat.read(path, as_version=4)
+
+
+if __name__ == "__main__":
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        notebook = read(path)
+        print(f"{path.name:<30} says {told(notebook)}, comes to {minutes(notebook)}")
