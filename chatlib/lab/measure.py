@@ -7,7 +7,6 @@ lock with its clients, who are here.
 import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -171,11 +170,11 @@ def compare(
     in_flight: Sequence[int] = (1, 32),
     deliveries: int = 10_000,
     rounds: int = 3,
-) -> dict[str, dict[int, float]]:
-    """Return what a delivery costs in each of `trials`, in microseconds: by name, by `in_flight`.
+) -> dict[str, dict[int, list[float]]]:
+    """Return what a delivery costs in each of `trials`, in microseconds, once for each round.
 
-    They take turns, and the median of the `rounds` counts, so that what else the machine does
-    falls on all alike. There are at least as many messages as are to be `in_flight`.
+    By name, and by `in_flight`. They take turns, so that what else the machine does falls on all
+    alike. There are at least as many messages as are to be `in_flight`.
     """
     costs: dict[str, dict[int, list[float]]] = {name: {} for name in trials}
     with contextlib.ExitStack() as stack:
@@ -186,10 +185,7 @@ def compare(
                 enough = max(deliveries, number * trial.members)
                 cost = trial.run(in_flight=number, deliveries=enough)
                 costs[name].setdefault(number, []).append(cost)
-    return {
-        name: {number: statistics.median(those) for number, those in by_number.items()}
-        for name, by_number in costs.items()
-    }
+    return costs
 
 
 def stop() -> None:

@@ -83,13 +83,12 @@ def test_the_layers_are_parts_of_the_whole():
     assert {"the manager", "Starlette", "uvicorn", "websockets", "the kernel"} <= set(layers)
 
 
-def test_trials_are_compared_by_name_and_by_what_is_in_flight():
+def test_trials_are_compared_by_name_and_by_what_is_in_flight_in_each_round():
     trials = {"one": Trial(PlainManager, members=2), "other": Trial(PlainManager, members=2)}
-    costs = measure.compare(trials, in_flight=(1, 4), deliveries=8, rounds=1)
-    assert {name: list(by_number) for name, by_number in costs.items()} == {
-        "one": [1, 4],
-        "other": [1, 4],
-    }
+    costs = measure.compare(trials, in_flight=(1, 4), deliveries=8, rounds=2)
+    counts = {name: {n: len(those) for n, those in row.items()} for name, row in costs.items()}
+    assert counts == {"one": {1: 2, 4: 2}, "other": {1: 2, 4: 2}}
+    assert all(cost > 0 for row in costs.values() for those in row.values() for cost in those)
 
 
 def test_a_manager_of_a_notebook_is_sent_with_what_it_uses(tmp_path):
