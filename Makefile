@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 COURSE ?= course
+QUIET = $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
 
 .DEFAULT_GOAL = help
 .PHONY: help lab reset test notebooks lint format bench constraints clean
@@ -13,9 +14,14 @@ COURSE ?= course
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-lab: $(VENV)/.has-lab ## open your own copy of the course in JupyterLab (ARGS="--no-browser --port 8899")
+lab: $(VENV)/.has-lab $(QUIET) ## open your own copy of the course in JupyterLab (ARGS="--no-browser --port 8899")
 	$(BIN)/python -m chatlib course $(COURSE)
-	$(BIN)/jupyter lab --LabApp.news_url=None $(COURSE)/00_start_here.ipynb $(ARGS)
+	$(BIN)/jupyter lab $(COURSE)/00_start_here.ipynb $(ARGS)
+
+# In this environment JupyterLab does not ask, over the first cells, whether it may fetch news.
+$(QUIET):
+	@mkdir -p $(@D)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > $@
 
 reset: $(VENV)/.has-lab ## hand a chapter out anew, and keep your copy beside it (CHAPTER=03)
 	@test -n "$(CHAPTER)" || { echo "Which one? For instance: make reset CHAPTER=03"; exit 1; }
