@@ -11,6 +11,7 @@ from refresh import FOLDER, has_tag
 from test_form import markdown, without_fences
 
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+README = (FOLDER.parent / "README.md").read_text("utf-8")
 FOLD = "<details><summary>After you have run it</summary>\n\n"
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 # The field's own word, to search by, and the chapter that explains it.
@@ -196,3 +197,21 @@ def test_a_term_of_the_field_is_explained_once(term: str) -> None:
 
 def test_the_words_are_those_of_today(notebook: NotebookNode) -> None:
     assert re.search(OLD, prose(notebook)) is None
+
+
+def test_the_readme_has_each_chapter_with_its_title_and_its_minutes() -> None:
+    rows = re.findall(r"^\| \[(\d\d .+?)\]\(notebooks/(\S+)\) \| (\d+) \|", README, re.M)
+    wanted = [(title(path), path.name, str(minutes(read(path)))) for path in CHAPTERS]
+    assert rows == wanted
+
+
+def test_the_routes_in_the_readme_are_sums_of_chapters() -> None:
+    table = README.partition("| you want | work through | minutes |")[2]
+    rows = re.findall(r"^\| [^|]+ \| ((?:\d\d(?:, | to )?)+) \| (\d+) \|$", table, re.M)
+    assert len(rows) == 3
+    by_number = {path.name[:2]: minutes(read(path)) for path in CHAPTERS}
+    for chapters, told_minutes in rows:
+        first, _, last = chapters.partition(" to ")
+        wanted = [n for n in by_number if first <= n <= last] if last else chapters.split(", ")
+        assert int(told_minutes) == sum(by_number[number] for number in wanted), chapters
+    assert rows[-1][0] == f"{min(by_number)} to {max(by_number)}"
