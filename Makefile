@@ -9,7 +9,7 @@ COURSE ?= course
 QUIET = $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
 
 .DEFAULT_GOAL = help
-.PHONY: help lab reset test notebooks lint format bench constraints clean
+.PHONY: help lab reset test notebooks handouts lint format bench constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -32,6 +32,9 @@ test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k c
 
 notebooks: $(VENV)/.has-test ## run the notebooks and refresh what changed in their outputs (ARGS=01_echo)
 	$(BIN)/python tests/notebooks/refresh.py $(ARGS)
+
+handouts: $(VENV)/.has-test ## make the pages for a class anew, from what the notebooks say
+	$(BIN)/python tests/notebooks/handouts.py
 
 lint: $(VENV)/.has-dev ## check style and types
 	$(BIN)/ruff check .
