@@ -1,7 +1,7 @@
-"""A chat in which one client does not read: the clients, their notes, and how to tell the result.
+"""A chat in which one client does not read: who speaks, what each hears, and when.
 
-Chapter 04 shows the plays themselves: who joins, who speaks, who is asleep. This is what they are
-made of.
+Chapter 04 shows the experiments themselves: who joins, who speaks, who is asleep. This is what they
+are made of.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ MESSAGES, TEXT = 200, "x" * 4096  # what Ana says, and how often
 SMALL_BYTES = 4096  # asked for, as room in the system of a client that is asleep
 SEND_BYTES = 16 * 1024  # and for each client in the server's system
 LOOK_SECONDS, LOOKS = 0.025, 20  # short looks: a busy computer is not taken for a chat that is calm
-MOST_SECONDS = 20.0  # a guard: every play is over long before
+MOST_SECONDS = 20.0  # a guard: every experiment is over long before
 
 PROTOCOLS = {"uvicorn's protocol": AutoWebSocketsProtocol, "chatlib's protocol": FanoutProtocol}
 

@@ -1,4 +1,4 @@
-"""What the plays of chapter 04 are made of: who listens, when it is calm, and what is printed."""
+"""What the experiments of chapter 04 are made of: who listens, when it is calm, what is printed."""
 
 import asyncio
 
