@@ -2,8 +2,19 @@
 
 from chatlib.lab import check
 from chatlib.lab.frames import Anatomy, anatomy
+from chatlib.lab.highlight import source
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.serve import Server, serve
 from chatlib.lab.trace import Trace, trace
 
-__all__ = ["Anatomy", "Server", "ServerError", "Trace", "anatomy", "check", "serve", "trace"]
+__all__ = [
+    "Anatomy",
+    "Server",
+    "ServerError",
+    "Trace",
+    "anatomy",
+    "check",
+    "serve",
+    "source",
+    "trace",
+]

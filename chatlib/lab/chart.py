@@ -5,65 +5,21 @@ measured is in that line, so that it is the same at every run. matplotlib is imp
 chart is drawn.
 """
 
-import base64
-import io
 import itertools
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from chatlib.lab.picture import COLOURS, FAINT, INK, Chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, FAINT, PAPER = "#1f2328", "#767c85", "#ffffff"  # a page of its own, in a dark notebook too
-# Told apart by the colour-blind (Okabe and Ito), and by their dashes on a grey print.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9")
+__all__ = ["Chart", "bars", "timeline"]
+
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.", (0, (6, 1, 1, 1, 1, 1)), ":")
 CAST = {"Ana": 0, "Cleo": 1, "Ben": 2}  # they look the same in every time line
-DOTS_PER_INCH = 144
-WIDTH = 7.0  # inches
+PALE = 0.75  # what is not highlighted; paler it could hardly be told from the page
 GAP = 0.075  # the least distance between two names at the end of their lines, of the height
-
-
-class Chart:
-    """A picture, drawn when it is shown, and what it says in words.
-
-    Attributes:
-        text: what is in it, without a number that was measured. It stands where no picture can.
-        alt: the same with the numbers, for readers who cannot see the picture.
-    """
-
-    def __init__(
-        self, draw: "Callable[[Axes], None]", *, height: float, text: str, alt: str
-    ) -> None:
-        self.text = text
-        self.alt = alt
-        self._draw = draw
-        self._height = height
-
-    def png(self) -> bytes:
-        """Return the picture as a PNG file."""
-        # It says on stderr that it looks for fonts, if that takes a while the first time.
-        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(WIDTH, self._height), facecolor=PAPER, layout="constrained")
-        axes = figure.add_subplot(facecolor=PAPER)
-        axes.tick_params(colors=INK, labelsize=9, length=0)
-        axes.spines[:].set_visible(False)
-        self._draw(axes)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Description": self.alt})
-        return file.getvalue()
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
-        data = {"text/plain": self.text, "image/png": base64.b64encode(self.png()).decode()}
-        return data, {"image/png": {"alt": self.alt, "width": int(WIDTH * 100)}}
 
 
 def timeline(
@@ -187,7 +143,7 @@ def bars(
                     value,
                     height=0.82,
                     color=COLOURS[number % len(COLOURS)],
-                    alpha=1 if strong else 0.45,
+                    alpha=1 if strong else PALE,
                     label=name if name and name not in named and strong else None,
                 )
                 named |= {name} if strong else set()

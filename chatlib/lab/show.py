@@ -4,6 +4,40 @@ import os
 import sys
 from html import escape
 
+# What goes with a frame where the output may run scripts. JupyterLab is of another origin than the
+# page, so the frame cannot look up its theme: it is told, and told again when that changes. And a
+# browser says to nobody that a frame shows its own error page, so the address is asked for apart.
+SCRIPT = """\
+{
+  const frame = document.currentScript?.parentElement.querySelector("iframe");
+  const below = frame?.nextElementSibling;
+  const gone = document.createElement("p");
+  gone.hidden = true;
+  gone.setAttribute("role", "status");
+  gone.textContent = "The page is not here: its server has stopped, or this browser cannot " +
+    "reach it. Run the cells of this notebook again, from the top.";
+  const tell = () => {
+    const light = document.body.dataset.jpThemeLight;
+    if (light === undefined) return;
+    const theme = light === "true" ? "light" : "dark";
+    frame.style.colorScheme = theme;
+    frame.contentWindow?.postMessage({ theme }, "*");
+  };
+  const look = async () => {
+    const answer = await fetch(frame.src, { mode: "no-cors", cache: "no-store" }).catch(() => null);
+    gone.hidden = answer !== null && answer.status < 500;
+    frame.hidden = below.hidden = !gone.hidden;
+  };
+  if (frame) {
+    let loads = 0;
+    frame.before(gone);
+    frame.addEventListener("load", () => { tell(); if (loads++) look(); });
+    new MutationObserver(tell).observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
+    tell();
+    look();
+  }
+}"""
+
 
 class Page:
     """A page of a server in this kernel, shown by Jupyter below the cell that returns it.
@@ -36,8 +70,9 @@ class Page:
             "text/html": (
                 f'<iframe src="{url}" title="The page at {escape(self.path)}" width="100%" '
                 f'height="{self.height}" style="border: 1px solid #8886; border-radius: 6px">'
-                f'</iframe><p><a href="{url}" target="_blank" rel="noopener">'
-                "Open the page in a tab of its own</a></p>"
+                f'</iframe><p><a href="{url}" target="_blank" rel="noopener">Open the page in a '
+                "tab of its own</a>. If there is no page, its server has stopped: run the cells of "
+                f"this notebook again, from the top.</p><script>{SCRIPT}</script>"
             ),
         }
 

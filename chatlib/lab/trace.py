@@ -1,18 +1,19 @@
 """A recorder of what crosses between clients and a server, drawn as a sequence diagram."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from chatlib.lab import mermaid
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 from chatlib.lab.words import close_name, count, elided, quoted, shortened, width
 
 SERVER = "server"
-REASON_CHARACTERS = 60
+TEXT_CHARACTERS = 120  # of a message, in the text
 TEXT_STEPS = 200
 MERMAID_STEPS = 50  # what Mermaid draws is at most 50,000 characters long
+MERMAID_CLIENTS = 6  # with more, the letters are too small in a window of 800 pixels
 
 
 class Step(NamedTuple):
@@ -29,7 +30,7 @@ class Trace:
     """What crossed between each client and the server, in order, until `stop()`.
 
     `trace()` makes one. It is a context manager, which stops it. Jupyter draws it as a sequence
-    diagram; its repr is the same in plain text.
+    diagram, with what is long cut and few clients; its repr is all of it in plain text.
 
     All that a client has received is in the trace by then. What a client has sent may be on its way
     still: receive the answer first, or, when all clients have left, `await server.settled()`.
@@ -69,27 +70,28 @@ class Trace:
     @property
     def mermaid(self) -> str:
         """The drawing as a Mermaid sequence diagram, with a description for screen readers."""
-        clients, steps = self._steps()
-        remarks = self._remarks(len(steps) - MERMAID_STEPS)
-        steps = steps[:MERMAID_STEPS]
+        clients, crossed = self._steps()
+        clients, left_out = clients[:MERMAID_CLIENTS], clients[MERMAID_CLIENTS:]
+        steps = [step for step in crossed if step.client in clients][:MERMAID_STEPS]
+        remarks = self._remarks(len(crossed) - len(steps), len(left_out))
         ids = {client: f"client{number}" for number, client in enumerate(clients, 1)}
-        half = (len(clients) + 1) // 2  # the server stands in the middle: fewer lines cross
         spoken = ". ".join([*map(in_words, steps), *remarks])
         title = (
             self.title or f"What crossed between {', '.join(clients) or 'clients'} and the server"
         )
-        lines = ["sequenceDiagram", f"accTitle: {escape(title)}", f"accDescr: {escape(spoken)}"]
+        lines = [mermaid.directive(), "sequenceDiagram"]
+        lines += [f"accTitle: {mermaid.escape(title)}", f"accDescr: {mermaid.escape(spoken)}"]
         if self.title:
-            lines.append(f"title: {escape(self.title)}")
-        for name in [*clients[:half], SERVER, *clients[half:]]:
-            lines.append(f"participant {ids.get(name, SERVER)} as {escape(name)}")
+            lines.append(f"title: {mermaid.escape(self.title)}")
+        lines.append(f"participant {SERVER}")  # at the edge: nobody stands on both sides of it
+        lines += [f"participant {ids[name]} as {mermaid.name(name)}" for name in clients]
         for step in steps:
             client, arrow = ids[step.client], "-x" if step.broken else "->>"
             ends = (client, SERVER) if step.to_server else (SERVER, client)
-            lines.append(f"{arrow.join(ends)}: {escape(step.what)}")
+            lines.append(f"{arrow.join(ends)}: {mermaid.label(step.what)}")
             if step.note:
-                lines.append(f"Note over {client},{SERVER}: {escape(step.note)}")
-        lines += [f"Note over {SERVER}: {escape(remark)}" for remark in remarks]
+                lines.append(f"Note over {SERVER},{client}: {mermaid.note(step.note)}")
+        lines += [f"Note over {SERVER}: {mermaid.note(remark)}" for remark in remarks]
         return "\n    ".join(lines) + "\n"
 
     def stop(self) -> None:
@@ -132,9 +134,10 @@ class Trace:
         ]
         return list(clients.values()), steps
 
-    def _remarks(self, left_out: int) -> list[str]:
+    def _remarks(self, left_out: int, clients: int = 0) -> list[str]:
         if left_out > 0:
-            return [f"and {left_out:,} more"]
+            others = f" with {count(clients, 'other client')} too: print the trace"
+            return [f"and {left_out:,} more{others if clients else ''}"]
         if self._events:
             return []
         where = f" on {' or '.join(map(shortened, self._names))}" if self._names else ""
@@ -186,15 +189,15 @@ def describe(event: Event) -> str:
     """Return what crossed, on one short line of printable characters."""
     payload = event.payload
     size = count(len(payload))
+    reason = f" {quoted(event.reason, TEXT_CHARACTERS)}" if event.reason else ""
     match event.kind:
         case "request":
             return f"GET {shortened(event.path)} (upgrade)"
         case "accept" | "refuse":
-            return f"{shortened(payload)}{f' {quoted(event.reason)}' if event.reason else ''}"
+            return f"{shortened(payload)}{reason}"
         case "ping" | "pong":
             return f"{event.kind} ({size})"
         case "close" if event.code is not None:
-            reason = f" {quoted(event.reason, REASON_CHARACTERS)}" if event.reason else ""
             return f"close {event.code} ({close_name(event.code)}){reason}"
         case "close":
             return "close (no code)"
@@ -203,7 +206,7 @@ def describe(event: Event) -> str:
         case "bad":
             return f"broken frame: {shortened(payload)}"
     if isinstance(payload, str):
-        return quoted(payload)
+        return quoted(payload, TEXT_CHARACTERS)
     return f"{size}: {elided(payload)}" if payload else size
 
 
@@ -217,14 +220,5 @@ def note_on(event: Event) -> str:
 def in_words(step: Step) -> str:
     """Return a step as a screen reader says it."""
     ends = (step.client, SERVER) if step.to_server else (SERVER, step.client)
-    return f"{' to '.join(ends)}: {step.what}{f', {step.note}' if step.note else ''}"
-
-
-def escape(text: str) -> str:
-    """Return `text` with an entity for all that Mermaid might take for its own.
-
-    For no more than that: Mermaid measures an entity as if it were shown letter by letter. It reads
-    a line with `style` or `classDef` in another way, and entities pass through it as `ﬂ°…¶ß`.
-    """
-    risky = r"[#;<>&%{}$ﬂ°¶ß]|(?<=styl)e|(?<=classDe)f"
-    return re.sub(risky, lambda match: f"#{ord(match[0])};", text)
+    what = mermaid.cut(step.what, mermaid.LABEL_CHARACTERS)
+    return f"{' to '.join(ends)}: {what}{f', {step.note}' if step.note else ''}"

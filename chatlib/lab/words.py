@@ -25,9 +25,9 @@ PATH_CHARACTERS = 60
 DOTS = "…"
 
 
-def count(size: int) -> str:
-    """Return a number of bytes in words."""
-    return f"{size:,} byte{'' if size == 1 else 's'}"
+def count(size: int, of: str = "byte") -> str:
+    """Return a number of bytes, or of something else, in words."""
+    return f"{size:,} {of}{'' if size == 1 else 's'}"
 
 
 def elided(data: bytes) -> str:

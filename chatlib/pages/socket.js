@@ -55,6 +55,8 @@ function say(state, text, next = "") {
   // A screen reader announces a live region that is written to, even with the same words.
   if ($("status").textContent !== text) $("status").textContent = text;
   $("retry").textContent = next;
+  const again = state === "open"; // then it closes this connection and opens another one
+  if (connectForm) connectForm.querySelector("button").textContent = again ? "Connect again" : "Connect";
 }
 
 function notice(text) {
@@ -177,6 +179,12 @@ connectForm?.addEventListener("submit", (event) => {
   attempts = 0;
   notice("");
   connect(address());
+});
+
+// The notebook that the page stands in says whether it is light or dark.
+window.addEventListener("message", ({ source, data }) => {
+  const told = source === window.parent && ["light", "dark"].includes(data?.theme);
+  if (told) document.documentElement.dataset.theme = data.theme;
 });
 
 window.addEventListener("online", retryNow);

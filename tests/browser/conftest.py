@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from playwright.sync_api import (
 )
 
 from chatlib.lab.serve import Server
+
+sys.path.insert(0, str(Path(__file__).parent))  # for labs.py
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [

@@ -8,33 +8,21 @@ import copy
 import functools
 import json
 import os
-import queue
 import re
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import nbformat
 import pytest
+from labs import CHANGE_THEME, KERNEL_IS_IDLE, Lab, running_lab
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 from refresh import code_cells, has_tag, merged, sanitizer, text_of
 
-START_SECONDS = 60
 RUN_MS = 60_000
 SAID = "what-the-page-said"
-SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "notebook-extension/tracker": {"windowingMode": "none"},  # so that every cell is in the page
-}
-# What a JupyterHub, or whoever runs the tests, has set, and what a fresh JupyterLab has not.
-FOREIGN = ("CHATLIB_PROXY_PREFIX", "JUPYTERHUB_", "JUPYTER_", "JPY_", "IPYTHON")
 
 CELLS = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(widget => widget.model.type === "code")
@@ -48,10 +36,7 @@ SELECT = """id => {
     notebook.deselectAll();
     return notebook.scrollToItem(notebook.activeCellIndex);
 }"""
-CHANGE_THEME = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
 SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
-KERNEL_IS_IDLE = """() =>
-    window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === "idle" """
 PROMPTS = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.textContent)"
 # Whether all `ids` were executed since the count was `after`, or one of them has failed.
 HAVE_RUN = f"""([ids, after]) => {{
@@ -63,67 +48,6 @@ HAVE_RUN = f"""([ids, after]) => {{
     const waiting = {PROMPTS}.some(prompt => prompt.includes("*"));
     return !waiting && (failed || executed.length === ids.length);
 }}"""
-
-
-@dataclass
-class Lab:
-    """A running JupyterLab: where it is and which folder it shows."""
-
-    url: str
-    folder: Path
-
-
-@contextlib.contextmanager
-def running_lab(folder: Path, notebooks: Path, **environment: str) -> Iterator[Lab]:
-    """Start a JupyterLab below `folder`, on a copy of `notebooks` without outputs; stop it."""
-    shown = folder / "notebooks"
-    shutil.copytree(notebooks, shown, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    for path in shown.glob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=4)
-        for cell in code_cells(notebook):
-            cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, path)
-    for name, settings in SETTINGS.items():
-        file = folder / f"config/lab/user-settings/@jupyterlab/{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(settings))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    own = {
-        f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", "--IdentityProvider.token="]
-    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
-    command += [f"--ServerApp.root_dir={shown}"]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=kept | own | {"HOME": str(folder), "USERPROFILE": str(folder)} | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lines: list[str] = []
-    addresses: queue.Queue[str | None] = queue.Queue()
-
-    def read_log() -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:[1-9]\d*/", line):
-                addresses.put(found[0])
-        addresses.put(None)
-
-    reader = threading.Thread(target=read_log, daemon=True)
-    reader.start()
-    try:
-        address = addresses.get(timeout=START_SECONDS)
-        assert address is not None, "".join(lines)
-        yield Lab(address, shown)
-    finally:
-        process.terminate()
-        process.wait(START_SECONDS)
-        reader.join(START_SECONDS)
-        process.stderr.close()
 
 
 class Chapter:

@@ -208,6 +208,32 @@ def test_connect_again_closes_the_first_connection(page: Page, serve: Serve) -> 
     expect(lines(page).last).to_have_text("Message text was: hello, for item ID: bar")
 
 
+def test_the_items_page_is_called_items(page: Page, serve: Serve) -> None:
+    page.goto(serve(items.app).http_url("/"))
+    name, heading = page.get_by_text("Items", exact=True), page.get_by_role("heading")
+    expect(name).to_be_visible()
+    size = "e => parseFloat(getComputedStyle(e).fontSize)"
+    assert name.evaluate(size) > heading.evaluate(size)
+
+
+@pytest.mark.usefixtures("handshakes_may_fail")
+def test_the_button_says_connect_again_as_long_as_there_is_a_connection(
+    page: Page, serve: Serve
+) -> None:
+    server = serve(items.app)
+    page.goto(server.http_url("/"))
+    button = page.locator("#connect").get_by_role("button")
+    expect(button).to_have_accessible_name("Connect")
+    width = button.evaluate("e => e.offsetWidth")
+    button.click()
+    expect(status(page)).to_have_text("Connected.")
+    expect(button).to_have_accessible_name("Connect again")
+    assert button.evaluate("e => e.offsetWidth") == width  # nothing moves
+    server.stop()
+    expect(status(page)).to_contain_text("Connection lost")
+    expect(button).to_have_accessible_name("Connect")
+
+
 def test_connect_pressed_in_a_hurry_leaves_one_connection(page: Page, serve: Serve) -> None:
     server = serve(items.app)
     closes: queue.Queue[int] = queue.Queue()
@@ -594,6 +620,33 @@ def test_a_page_is_dark_for_who_prefers_dark(app: FastAPI, open_tab: OpenTab, se
         brightness[scheme] = ground - text
     assert brightness["light"] > 400
     assert brightness["dark"] < -400
+
+
+@pytest.mark.parametrize("prefers", ["light", "dark"])
+def test_a_page_in_a_frame_is_as_light_or_dark_as_the_notebook_around_it_says(
+    prefers: str, open_tab: OpenTab, serve: Serve
+) -> None:
+    address = serve(echo.app).http_url("/")
+    page = open_tab(color_scheme=prefers)
+    page.set_content(f'<iframe src="{address}"></iframe>')
+    inside = page.frame_locator("iframe")
+    expect(inside.get_by_role("status")).to_have_text("Connected.")
+    for theme, ground in (("dark", "rgb(18, 21, 26)"), ("light", "rgb(244, 245, 247)")):
+        page.evaluate("theme => frames[0].postMessage({ theme }, '*')", theme)
+        expect(inside.locator("body")).to_have_css("background-color", ground)
+
+
+def test_nothing_else_that_a_frame_is_told_changes_a_page(open_tab: OpenTab, serve: Serve) -> None:
+    page = open_tab(serve(echo.app).http_url("/"), color_scheme="light")
+    page.evaluate(
+        """() => new Promise((resolve) => {
+            for (const told of [null, "dark", { theme: "red" }, { theme: ["dark"] }])
+                postMessage(told);
+            addEventListener("message", ({ data }) => data === "last" && resolve());
+            postMessage("last");
+        })"""
+    )
+    assert page.evaluate("document.documentElement.dataset.theme") is None
 
 
 def test_nothing_moves_for_who_prefers_less_motion(open_tab: OpenTab, serve: Serve) -> None:

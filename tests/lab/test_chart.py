@@ -1,13 +1,17 @@
 """A chart says the same in words at every run, and in pictures what was measured."""
 
 import base64
+import io
 import itertools
+import math
+import re
 import subprocess
 import sys
 
 import pytest
 
 from chatlib.lab.chart import CAST, GAP, bars, looks, spread, timeline
+from chatlib.lab.picture import COLOURS, FAINT, INK, PAPER, TURN
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -54,6 +58,98 @@ def test_jupyter_is_given_the_words_beside_the_picture():
     assert data["text/plain"] == chart.text
     assert base64.b64decode(data["image/png"]).startswith(PNG)
     assert metadata["image/png"]["alt"] == chart.alt
+
+
+def test_the_words_and_the_style_come_in_an_output_before_the_picture(monkeypatch):
+    outputs = []
+    monkeypatch.setattr("IPython.display.publish_display_data", lambda *data: outputs.append(data))
+    chart = bars({"<b>": 1.0}, unit="s")
+    chart._ipython_display_()
+    [words], (picture, _) = outputs
+    assert words["text/plain"] == picture["text/plain"] == chart.text
+    assert ">[chart] s of &lt;b&gt;</p>" in words["text/html"]
+    assert TURN in words["text/html"]
+    assert "image/png" not in words
+
+
+def rgb(colour):
+    """The three parts of `#rrggbb`, from 0 to 1."""
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+def turned(colour):
+    """What the style of a dark theme makes of a colour, as CSS filters are specified."""
+    amount, degrees = map(
+        float, re.fullmatch(r"invert\((.+)\) hue-rotate\((.+)deg\)", TURN).groups()
+    )
+    colour = [amount + part * (1 - 2 * amount) for part in colour]
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    grey = (0.213, 0.715, 0.072)
+    by_sin = ((-0.213, -0.715, 0.928), (0.143, 0.140, -0.283), (-0.787, 0.715, 0.072))
+    return [
+        min(1.0, max(0.0, sum(
+            part * (grey[i] + cos * ((i == row) - grey[i]) + sin * by_sin[row][i])
+            for i, part in enumerate(colour)
+        )))
+        for row in range(3)
+    ]  # fmt: skip
+
+
+def contrast(one, other):
+    """The contrast of two colours, as the Web Content Accessibility Guidelines define it."""
+
+    def luminance(colour):
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def drawn(chart):
+    """The colours that a chart is drawn in, and on how many pixels each."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(chart.png())).convert("RGB")
+    counted = image.getcolors(maxcolors=1 << 24)
+    return {tuple(part / 255 for part in colour): count for count, colour in counted}
+
+
+THEMES = pytest.mark.parametrize("seen", [list, turned], ids=["light", "dark"])
+
+
+@THEMES
+@pytest.mark.parametrize("colour", [*COLOURS, INK, FAINT])
+def test_words_in_each_colour_can_be_read_on_a_light_page_and_on_a_dark_one(colour, seen):
+    assert contrast(seen(rgb(colour)), seen(rgb(PAPER))) >= 4.5
+
+
+def test_the_paper_is_the_page_in_jupyterlabs_themes():
+    assert rgb(PAPER) == [1, 1, 1]
+    assert [round(part * 255) for part in turned(rgb(PAPER))] == [0x11] * 3
+
+
+@THEMES
+@pytest.mark.parametrize(
+    "chart",
+    [
+        bars({"a": {"x": 3.0, "y": 2.0}, "b": {"x": 2.0, "y": 3.0}}, unit="s", highlight="a"),
+        timeline({"Ana": [0.0, 1.0, 2.0], "Ben": [0.5], "Cleo": [1.5]}, marks={"now": 1.0}),
+    ],
+    ids=["bars", "timeline"],
+)
+def test_all_that_is_drawn_broadly_stands_out_from_the_page(chart, seen):
+    colours = drawn(chart)
+    ground = max(colours, key=colours.get)
+    assert list(ground) == rgb(PAPER)
+    # Of 1000 by 400 points or so: bars and lines. Fewer are of letters' edges and of the grid.
+    broad = [colour for colour, count in colours.items() if count > 1500 and colour != ground]
+    broad = [colour for colour in broad if max(colour) - min(colour) > 0.1]  # the grid is grey
+    assert len(broad) >= 2
+    for colour in broad:
+        assert contrast(seen(colour), seen(ground)) >= 3
 
 
 def test_the_same_numbers_give_the_same_picture():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from chatlib.chat import app as chat
 from chatlib.echo import app as echo
 from chatlib.items import app as items
+from chatlib.lab.mermaid import directive
 from chatlib.lab.serve import Server
 from chatlib.lab.trace import Trace, trace
 from chatlib.lab.wire import Event
@@ -125,26 +127,71 @@ def test_all_that_crosses_is_shown_in_order():
     run(chat, body)
 
 
-def test_the_diagram_shows_the_same_with_the_server_between_the_clients():
+def test_the_diagram_shows_the_same():
     async def body(server: Server) -> None:
         with trace(server, NAMES) as seen:
             await two_clients_talk(server)
         lines = [line.strip() for line in seen.mermaid.splitlines()]
-        assert lines[0] == "sequenceDiagram"
-        assert lines[1] == "accTitle: What crossed between Ana, Ben and the server"
-        assert lines[2].startswith(
+        assert lines[:3] == [
+            directive(),
+            "sequenceDiagram",
+            "accTitle: What crossed between Ana, Ben and the server",
+        ]
+        assert lines[3].startswith(
             "accDescr: Ben to server: GET /ws/2 (upgrade). server to Ben: 101"
         )
-        assert lines[3:8] == [
-            "participant client1 as Ana",
-            "participant server as server",
-            "participant client2 as Ben",
+        assert lines[7:9] == [
             "client2->>server: GET /ws/2 (upgrade)",
             "server->>client2: 101 Switching Protocols",
         ]
         assert lines[-3] == "server->>client2: 'Client #35;1 left the chat'"
 
     run(chat, body)
+
+
+@pytest.mark.parametrize("clients", [1, 2, 3, 6, 7])
+def test_the_server_stands_at_the_edge_and_never_between_two_clients(clients):
+    events = [Event(n, "request", True, f"/ws/{n}") for n in range(1, clients + 1)]
+    order = re.findall(r"participant (\w+)", made_of(events).mermaid)
+    assert order == ["server", *[f"client{n}" for n in range(1, min(clients, 6) + 1)]]
+
+
+def labels(seen: Trace) -> list[str]:
+    """What is written at the arrows of the diagram."""
+    found = re.findall(r"(?:->>|-x)\w+: (.+)", seen.mermaid)
+    return [html.unescape(label.replace("#", "&#")) for label in found]
+
+
+def test_a_label_is_cut_at_40_characters_in_the_picture_and_whole_in_the_text():
+    said = "Session cookie or query token value is: some-key-token"
+    seen = made_of([Event(1, "request", True, "/items/foo/ws?token=some-key-token"), *saying(said)])
+    whole = ["GET /items/foo/ws?token=some-key-token (upgrade)", repr(said)]
+    for label, text in zip(labels(seen), whole, strict=True):
+        assert "".join(re.split("<br/>| ", label)) == text[:39].replace(" ", "") + "…"
+        assert all(len(line) <= 28 for line in label.split("<br/>"))
+    assert [line.split("   ")[1] for line in seen.text.splitlines()] == whole
+
+
+def test_a_label_of_40_characters_is_not_cut():
+    assert labels(made_of(saying("#" * 38))) == ["'###########################<br/>###########'"]
+
+
+@pytest.mark.parametrize("name", ["Ana Maria of the long long name 1", "x" * 50 + " (2)"])
+def test_a_long_name_takes_two_short_lines_and_keeps_its_end(name):
+    seen = made_of(saying("hello"), {"/ws": name})
+    shown = re.search(r"participant client1 as (.+)", seen.mermaid)[1].split("<br/>")
+    assert len(shown) == 2
+    assert all(len(line) <= 16 for line in shown)
+    assert shown[1].endswith(name[-4:])
+
+
+def test_of_many_clients_the_picture_has_six_and_says_so():
+    events = [Event(n, "request", True, f"/ws/{n}") for n in range(1, 10)]
+    seen = made_of(events)
+    assert len(labels(seen)) == 6
+    note = "and 3 more with 3 other<br/>clients too: print the<br/>trace"
+    assert f"Note over server: {note}\n" in seen.mermaid
+    assert "client 9 ──▶ server" in seen.text
 
 
 def test_it_is_the_same_each_time():
@@ -242,7 +289,7 @@ def test_a_refusal_is_shown_with_the_number_that_never_left():
             "client 1 ◀── server   403 Forbidden\n"
             "                      (the app's 1008 never left the server)"
         )
-        assert "Note over client1,server: the app" in seen.mermaid
+        assert "Note over server,client1: the app" in seen.mermaid
 
     run(items, body)
 
@@ -268,7 +315,7 @@ def test_a_lost_connection_ends_in_a_cross():
         (Event(1, "binary", True, "/", bytes(1000)), "1,000 bytes: 00 00 00"),
         (Event(1, "bad", True, "/", "incorrect masking"), "broken frame: incorrect masking"),
         (Event(1, "refuse", False, "/", "401 Unauthorized", 401, "no"), "401 Unauthorized 'no'"),
-        (Event(1, "text", True, "/", "x" * 41), f"'{'x' * 40}'… (41 characters)"),
+        (Event(1, "text", True, "/", "x" * 121), f"'{'x' * 120}'… (121 characters)"),
     ],
 )
 def test_each_kind_has_its_words(event, shown):
@@ -291,7 +338,7 @@ def test_a_title_stands_above():
 def test_an_empty_trace_says_so():
     assert made_of([]).text == "(nothing has crossed yet)"
     assert made_of([], NAMES).text == "(nothing has crossed yet on /ws/1 or /ws/2)"
-    assert "Note over server: nothing has crossed yet" in made_of([]).mermaid
+    assert "Note over server: nothing has crossed yet\n" in made_of([]).mermaid
 
 
 def test_jupyter_gets_the_diagram_and_the_text():
@@ -304,8 +351,13 @@ def test_jupyter_gets_the_diagram_and_the_text():
 
 def is_sound(mermaid: str) -> bool:
     """Whether each line has its shape, and nothing in it could be taken for anything else."""
-    for line in mermaid.splitlines():
+    first, *lines = mermaid.splitlines()
+    if first != directive():
+        return False
+    for line in lines:
         content = line.strip()
+        if content.startswith(("participant ", "Note over ")) or ARROW.fullmatch(content):
+            content = content.replace("<br/>", " ")  # ours; one of a client's would be escaped
         if not (content.startswith(HEADS) or ARROW.fullmatch(content)):
             return False
         without_entities = re.sub(r"#\d+;", "", content)
@@ -323,7 +375,7 @@ def test_no_payload_breaks_the_drawing(payload):
     seen = made_of([path, *saying(payload, payload.encode()), close], title=payload)
     assert is_sound(seen.mermaid)
     assert all(line.isprintable() for line in seen.text.splitlines())
-    assert max(map(len, made_of(saying(payload)).text.splitlines())) < 100
+    assert max(map(len, made_of(saying(payload)).text.splitlines())) < 180
 
 
 @settings(deadline=None, max_examples=100)
