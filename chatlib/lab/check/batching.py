@@ -1,12 +1,11 @@
 """The rules of the second exercise of chapter 05: a batcher that writes once a turn."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from chatlib.lab.check.bench import Wrong, expect, shorten
-from chatlib.lab.check.puppet import turns
+from chatlib.lab.check.puppet import asked_for, turns
 from chatlib.lab.check.report import Rules
 
 ONCE_A_TURN = Rules()
@@ -228,26 +227,3 @@ class Batch:
             del loop.time
         if self.escaped:
             raise self.escaped[0]
-
-
-@contextmanager
-def asked_for() -> Iterator[list[asyncio.Handle]]:
-    """Have what the running event loop is asked to call, meanwhile, in a list."""
-    loop: Any = asyncio.get_running_loop()
-    asked: list[asyncio.Handle] = []
-
-    def noting(ask: Callable[..., asyncio.Handle]) -> Callable[..., asyncio.Handle]:
-        def note(*args: Any, **options: Any) -> asyncio.Handle:
-            asked.append(ask(*args, **options))
-            return asked[-1]
-
-        return note
-
-    names = ("call_soon", "call_soon_threadsafe", "call_at")  # call_later calls call_at
-    for name in names:
-        setattr(loop, name, noting(getattr(loop, name)))
-    try:
-        yield asked
-    finally:
-        for name in names:
-            delattr(loop, name)

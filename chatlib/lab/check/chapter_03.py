@@ -1,11 +1,8 @@
 """The rules of the exercises of chapter 03, chat."""
 
-import asyncio
-import contextlib
-
-from chatlib.lab.check.bench import PATIENCE, Bench, Client, Outcome, Wrong
-from chatlib.lab.check.puppet import Puppet
+from chatlib.lab.check.bench import Bench, Wrong
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
 from chatlib.lab.check.whispering import WHISPER
 
 __all__ = ["JOINED", "WHISPER"]
@@ -126,31 +123,7 @@ async def joined_still_tells_who_left(bench: Bench) -> None:
     hint="news.disconnect(websocket) takes it off the list, before the others are told",
 )
 async def joined_forgets(bench: Bench) -> None:
-    async def play() -> int:
-        stays, leaves = Puppet("/ws/217"), Puppet("/ws/218")
-        handlers = []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                for puppet, number in ((leaves, 218), (stays, 217)):
-                    running = bench.server.app(puppet.scope, puppet.receive, puppet.send)
-                    handlers.append(asyncio.ensure_future(running))
-                    puppet.says("here")
-                    await puppet.hears(f"Client #{number} says: here")
-                leaves.goes()
-                for text in ("alone", "still alone"):
-                    stays.says(text)
-                    await stays.hears(f"Client #217 says: {text}")
-        finally:
-            stays.goes()
-            await asyncio.wait(handlers, timeout=PATIENCE)
-            for handler in handlers:
-                handler.cancel()
-        return leaves.sent_in_vain
-
-    # Where the connections of the app are served: a manager may know one event loop alone.
-    playing = asyncio.run_coroutine_threadsafe(play(), bench.server.loop)
-    if sent := await asyncio.wrap_future(playing):
-        raise Wrong("nothing to be sent to client 218 after it had left", f"{sent} messages")
+    await leaves_nothing_behind(bench, 217, 218)
 
 
 @JOINED.rule("none of this left a traceback in the log", hint="catch WebSocketDisconnect")
@@ -169,29 +142,6 @@ def joined(number: int) -> str:
 def left(number: int) -> str:
     """Return what is said of client `number` when it has gone."""
     return f"Client #{number} left the chat"
-
-
-async def enters(client: Client, number: int) -> list[str]:
-    """Have `client` hear itself, so that it is in the chat; return what it heard before."""
-    await client.send("here I am")
-    return await heard_until(client, f"Client #{number} says: here I am")
-
-
-async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:
-    """Wait until no handlers run but `others`, or one that does not end: a page that joined."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            await bench.server.settled(besides=others)
-
-
-async def heard_until(client: Client, last: str) -> list[str]:
-    """Return what `client` hears before `last`."""
-    heard: list[str] = []
-    while (got := await client.next_message()) != last:
-        if isinstance(got, Outcome):
-            raise Wrong(repr(last), got)
-        heard.append(str(got))
-    return heard
 
 
 def expect_once(text: str, heard: list[str]) -> None:

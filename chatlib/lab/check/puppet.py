@@ -5,7 +5,8 @@ client of a `Puppet` is played by the rule itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import WebSocket
@@ -88,3 +89,26 @@ async def settle(result: Any) -> Any:
         result = await result
     await turns()
     return result
+
+
+@contextmanager
+def asked_for() -> Iterator[list[asyncio.Handle]]:
+    """Have what the running event loop is asked to call, meanwhile, in a list."""
+    loop: Any = asyncio.get_running_loop()
+    asked: list[asyncio.Handle] = []
+
+    def noting(ask: Callable[..., asyncio.Handle]) -> Callable[..., asyncio.Handle]:
+        def note(*args: Any, **options: Any) -> asyncio.Handle:
+            asked.append(ask(*args, **options))
+            return asked[-1]
+
+        return note
+
+    names = ("call_soon", "call_soon_threadsafe", "call_at")  # call_later calls call_at
+    for name in names:
+        setattr(loop, name, noting(getattr(loop, name)))
+    try:
+        yield asked
+    finally:
+        for name in names:
+            delattr(loop, name)
