@@ -1,106 +1,150 @@
 """The rules of the exercises of chapter 03, chat."""
 
-from typing import Any
-
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-
-from chatlib.core.manager import ConnectionManager
-from chatlib.lab.check.bench import Bench, Wrong, serving, shorten
+from chatlib.lab.check.bench import Bench, Wrong
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
+from chatlib.lab.check.whispering import WHISPER
 
-JOINED, WHISPER = Rules(), Rules()
+__all__ = ["JOINED", "WHISPER"]
+
+JOINED = Rules()
+
+
+@JOINED.rule(
+    "all hear 'Client #… says: …', as before",
+    hint="the chat still has to let its clients in and to broadcast what they say",
+    essential=True,
+)
+async def joined_still_chats(bench: Bench) -> None:
+    async with bench.client("/ws/201") as one, bench.client("/ws/202") as other:
+        await enters(one, 201)
+        await enters(other, 202)
+        await one.send("hello")
+        for client in (one, other):
+            await heard_until(client, "Client #201 says: hello")
 
 
 @JOINED.rule(
     "those who are there hear 'Client #… joined the chat'",
-    hint="broadcast before connect, or the newcomer hears it too",
+    hint="news.broadcast(…) when a client comes in",
     essential=True,
 )
 async def joined_is_told(bench: Bench) -> None:
-    async with bench.client("/ws/201") as first, bench.client("/ws/202"):
-        while (got := await first.next_message()) != "Client #202 joined the chat":
-            if got != "Client #201 joined the chat":  # of itself: the next rule's concern
-                raise Wrong("'Client #202 joined the chat'", shorten(got))
+    for newcomer in (206, 2060):
+        async with (
+            bench.client("/ws/203") as one,
+            bench.client("/ws/204") as two,
+            bench.client("/ws/205") as three,
+        ):
+            present = {203: one, 204: two, 205: three}
+            for number, client in present.items():
+                await enters(client, number)
+            async with bench.client(f"/ws/{newcomer}") as client:
+                await client.send("hello")
+                says = f"Client #{newcomer} says: hello"
+                for number, witness in present.items():
+                    if joined(newcomer) not in await heard_until(witness, says):
+                        came = f"client {number} heard {says!r}, and nothing of it before"
+                        raise Wrong(repr(joined(newcomer)), came)
 
 
-@JOINED.rule("the newcomer does not hear of itself", hint="broadcast before connect")
+@JOINED.rule(
+    "they hear it when it comes, before it says anything",
+    hint="do it before the loop, in which each turn waits for a text",
+)
+async def joined_is_told_at_once(bench: Bench) -> None:
+    async with bench.client("/ws/207") as present:
+        await enters(present, 207)
+        async with bench.client("/ws/208"):
+            await heard_until(present, joined(208))
+
+
+@JOINED.rule("they hear it once", hint="one broadcast for each client that comes")
+async def joined_is_told_once(bench: Bench) -> None:
+    async with bench.client("/ws/209") as present:
+        await enters(present, 209)
+        async with bench.client("/ws/210") as newcomer:
+            heard = []
+            for text in ("one", "two"):
+                await newcomer.send(text)
+                heard += await heard_until(present, f"Client #210 says: {text}")
+        expect_once(joined(210), heard)
+
+
+@JOINED.rule(
+    "the newcomer does not hear of itself",
+    hint="broadcast before connect, or the newcomer hears it too",
+)
 async def newcomer_hears_nothing(bench: Bench) -> None:
-    async with bench.client("/ws/203"), bench.client("/ws/204") as newcomer:
-        await newcomer.send("hello")
-        while (got := await newcomer.next_message()) != "Client #204 says: hello":
-            if got != "You wrote: hello":  # which a chat may send first
-                raise Wrong("'Client #204 says: hello'", shorten(got))
+    async with bench.client("/ws/211") as present:
+        await enters(present, 211)
+        async with bench.client("/ws/212") as newcomer:
+            if joined(212) in await enters(newcomer, 212):
+                raise Wrong("nothing of itself", f"client 212 heard {joined(212)!r}")
 
 
-@WHISPER.rule(
-    "whisper('psst', 302) reaches client 302",
-    hint="websocket.path_params['client_id'] is the id with which a member came, as text: '302'",
-    essential=True,
+@JOINED.rule(
+    "a client with the same id is told too, and of one that comes again",
+    hint="tell every connection but the new one, each time; an id says nothing here",
 )
-async def whisper_arrives(manager: Any) -> None:
-    async with serving(app_that_whispers(manager)) as server:
-        bench = Bench(server)
-        async with bench.client("/ws/301") as one, bench.client("/ws/302") as other:
-            await one.send("302 psst")
-            await other.hears("psst")
+async def joined_counts_connections(bench: Bench) -> None:
+    async with bench.client("/ws/213") as present:
+        await enters(present, 213)
+        others = bench.server.handlers
+        for time in ("a second client with its id", "another one, after that had left"):
+            async with bench.client("/ws/213") as newcomer:
+                await newcomer.send(time)
+                heard = await heard_until(present, f"Client #213 says: {time}")
+                if joined(213) not in heard:
+                    raise Wrong(f"client 213 to hear {joined(213)!r} of {time}", heard or "nothing")
+            await ended(bench, others)
+            await enters(present, 213)
 
 
-@WHISPER.rule("nobody else hears it", hint="send only where the id is the one asked for")
-async def whisper_stays_private(manager: Any) -> None:
-    async with serving(app_that_whispers(manager)) as server:
-        bench = Bench(server)
-        async with bench.client("/ws/303") as one, bench.client("/ws/304") as other:
-            await one.send("304 psst")
-            await other.hears("psst")
-            await other.send("303 got it")
-            await one.hears("got it")
-
-
-@WHISPER.rule("both of two clients with one id hear it", hint="go through all members")
-async def whisper_reaches_both(manager: Any) -> None:
-    async with serving(app_that_whispers(manager)) as server:
-        bench = Bench(server)
-        async with bench.client("/ws/305") as one, bench.client("/ws/305") as other:
-            await one.send("305 psst")
-            await one.hears("psst")
-            await other.hears("psst")
-
-
-@WHISPER.rule(
-    "a dead member stops nobody",
-    hint="go through a copy, catch what broadcast catches, and drop the dead one",
+@JOINED.rule(
+    "those who remain hear 'Client #… left the chat', once, as before",
+    hint="in `finally`: disconnect, then one broadcast",
 )
-async def whisper_survives_the_dead(manager: Any) -> None:
-    app = app_that_whispers(manager)
-    async with serving(app) as server:
-        bench = Bench(server)
-        async with bench.client("/ws/307") as dead:
-            await dead.send("308 this one is forgotten by its handler")
-            await dead.is_closed_with(4000)
-        async with bench.client("/ws/307") as one, bench.client("/ws/309") as other:
-            await other.send("307 still there?")
-            await one.hears("still there?")
-            await other.send("309 me too")
-            await other.hears("me too")
+async def joined_still_tells_who_left(bench: Bench) -> None:
+    async with bench.client("/ws/214") as stays:
+        await enters(stays, 214)
+        others = bench.server.handlers
+        for number, cut in ((215, False), (216, True)):
+            async with bench.client(f"/ws/{number}") as leaves:
+                await enters(leaves, number)
+                if cut:
+                    await leaves.vanish()
+            await ended(bench, others)
+            expect_once(left(number), await enters(stays, 214))
 
 
-def app_that_whispers(manager_class: type[ConnectionManager]) -> FastAPI:
-    """Return a chat in which the text `302 psst` whispers `psst` to client 302."""
-    app, manager = FastAPI(), manager_class()
+@JOINED.rule(
+    "who has left is sent nothing more",
+    hint="news.disconnect(websocket) takes it off the list, before the others are told",
+)
+async def joined_forgets(bench: Bench) -> None:
+    await leaves_nothing_behind(bench, 217, 218)
 
-    @app.websocket("/ws/{client_id}")
-    async def endpoint(websocket: WebSocket, client_id: int) -> None:
-        await manager.connect(websocket)
-        try:
-            while True:
-                to, _, text = (await websocket.receive_text()).partition(" ")
-                if to == "308":
-                    await websocket.close(4000)
-                    manager.active_connections.append(websocket)  # and so it stays there
-                await manager.whisper(text, int(to))  # type: ignore[attr-defined]
-        except WebSocketDisconnect:
-            pass
-        finally:
-            manager.disconnect(websocket)
 
-    return app
+@JOINED.rule("none of this left a traceback in the log", hint="catch WebSocketDisconnect")
+async def joined_ends_quietly(bench: Bench) -> None:
+    async with bench.client("/ws/219") as client:
+        await client.send("on my way")
+        await client.vanish()
+    await bench.no_traceback()
+
+
+def joined(number: int) -> str:
+    """Return what is said of client `number` when it comes."""
+    return f"Client #{number} joined the chat"
+
+
+def left(number: int) -> str:
+    """Return what is said of client `number` when it has gone."""
+    return f"Client #{number} left the chat"
+
+
+def expect_once(text: str, heard: list[str]) -> None:
+    """Raise `Wrong` unless `text` is in `heard` once."""
+    if (times := heard.count(text)) != 1:
+        raise Wrong(f"{text!r} once", f"it came {times} times" if times else "it never came")

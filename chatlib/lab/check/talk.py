@@ -1,0 +1,73 @@
+"""What clients of a chat hear, in the rules that have them talk."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from chatlib.lab.check.bench import PATIENCE, Bench, Client, Outcome, Wrong
+from chatlib.lab.check.puppet import Puppet
+
+
+async def enters(client: Client, number: int) -> list[str]:
+    """Have `client` hear itself, so that it is in the chat; return what it heard before."""
+    await client.send("here I am")
+    return await heard_until(client, f"Client #{number} says: here I am")
+
+
+async def heard_until(client: Client, last: str) -> list[str]:
+    """Return what `client` hears before `last`."""
+    heard: list[str] = []
+    while (got := await client.next_message()) != last:
+        if isinstance(got, Outcome):
+            raise Wrong(repr(last), got)
+        heard.append(str(got))
+    return heard
+
+
+async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:
+    """Wait until no handlers run but `others`, or one that does not end: a page that joined."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            await bench.server.settled(besides=others)
+
+
+async def leaves_nothing_behind(
+    bench: Bench, stays: int, leaves: int, before: Sequence[str] = (), after: Sequence[str] = ()
+) -> None:
+    """Expect that client `leaves` is sent nothing more once its handler knows that it has gone.
+
+    No real client could tell. Both send `before` when they come, and the other one `after` when
+    this one has gone.
+    """
+
+    async def play() -> int:
+        one, other = Puppet(f"/ws/{leaves}"), Puppet(f"/ws/{stays}")
+        handlers = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for puppet, number in ((one, leaves), (other, stays)):
+                    running = bench.server.app(puppet.scope, puppet.receive, puppet.send)
+                    handlers.append(asyncio.ensure_future(running))
+                    for text in (*before, "here"):
+                        puppet.says(text)
+                    await puppet.hears(f"Client #{number} says: here")
+                one.goes()
+                for text in ("alone", "still alone"):
+                    for said in (*after, text):
+                        other.says(said)
+                    await other.hears(f"Client #{stays} says: {text}")
+        except TimeoutError:
+            raise Wrong(f"clients {leaves} and {stays} to hear themselves", "nothing") from None
+        finally:
+            other.goes()
+            _, running_on = await asyncio.wait(handlers, timeout=PATIENCE)
+            for handler in running_on:
+                handler.cancel()
+            # What they raise is the concern of another rule.
+            await asyncio.gather(*handlers, return_exceptions=True)
+        return one.sent_in_vain
+
+    # Where the connections of the app are served: a manager may know one event loop alone.
+    playing = asyncio.run_coroutine_threadsafe(play(), bench.server.loop)
+    if sent := await asyncio.wrap_future(playing):
+        raise Wrong(f"nothing to be sent to client {leaves} after it had left", f"{sent} messages")

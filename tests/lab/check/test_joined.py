@@ -1,0 +1,348 @@
+"""`check.joined` knows a chat that tells who came from those that nearly do."""
+
+import asyncio
+
+import pytest
+from answers import expect_accepted, expect_rejected
+from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
+
+import chatlib
+from chatlib import receive_text
+from chatlib.lab import check
+from chatlib.lab.plain import MendedManager, PlainManager
+
+CHATS = "all hear 'Client #… says: …', as before"
+TOLD = "those who are there hear 'Client #… joined the chat'"
+AT_ONCE = "they hear it when it comes, before it says anything"
+ONCE = "they hear it once"
+NOT_ITSELF = "the newcomer does not hear of itself"
+CONNECTIONS = "a client with the same id is told too, and of one that comes again"
+LEFT = "those who remain hear 'Client #… left the chat', once, as before"
+FORGETS = "who has left is sent nothing more"
+QUIET = "none of this left a traceback in the log"
+
+
+def newsroom(come, go=None, hear=None, manager_class=MendedManager, catch=WebSocketDisconnect):
+    """Return an app: `come(news, websocket, id)`, then `hear` for each text, and at last `go`."""
+    app, news = FastAPI(), manager_class()
+
+    async def say(news, websocket, client_id, text):
+        await news.broadcast(f"Client #{client_id} says: {text}")
+
+    async def leave(news, websocket, client_id):
+        news.disconnect(websocket)
+        await news.broadcast(f"Client #{client_id} left the chat")
+
+    @app.websocket("/ws/{client_id}")
+    async def tell_the_news(websocket: WebSocket, client_id: int):
+        await come(news, websocket, client_id)
+        try:
+            while True:
+                text = await receive_text(websocket)
+                await (hear or say)(news, websocket, client_id, text)
+        except catch:
+            pass
+        finally:
+            await (go or leave)(news, websocket, client_id)
+
+    return app
+
+
+def joined(client_id):
+    return f"Client #{client_id} joined the chat"
+
+
+async def solution(news, websocket, client_id):
+    await news.broadcast(joined(client_id))
+    await news.connect(websocket)
+
+
+async def as_handed_out(news, websocket, client_id):
+    await news.connect(websocket)
+
+
+async def tells_itself_too(news, websocket, client_id):
+    await news.connect(websocket)
+    await news.broadcast(joined(client_id))
+
+
+async def tells_only_itself(news, websocket, client_id):
+    await news.connect(websocket)
+    await news.send_personal_message(joined(client_id), websocket)
+
+
+async def other_words(news, websocket, client_id):
+    await news.broadcast(f"Client #{client_id} has joined the chat")
+    await news.connect(websocket)
+
+
+async def one_id_for_all(news, websocket, client_id):
+    await news.broadcast("Client #202 joined the chat")
+    await news.connect(websocket)
+
+
+async def tells_the_first(news, websocket, client_id):
+    if news.active_connections:
+        await news.send_personal_message(joined(client_id), news.active_connections[0])
+    await news.connect(websocket)
+
+
+async def tells_twice(news, websocket, client_id):
+    await news.broadcast(joined(client_id))
+    await news.connect(websocket)
+    for other in list(news.active_connections):
+        if other is not websocket:
+            await other.send_text(joined(client_id))
+
+
+async def never_connects(news, websocket, client_id):
+    await news.broadcast(joined(client_id))
+
+
+async def accepts_and_no_more(news, websocket, client_id):
+    await news.broadcast(joined(client_id))
+    await websocket.accept()
+
+
+async def tells_other_ids(news, websocket, client_id):
+    await news.connect(websocket)
+    for other in list(news.active_connections):
+        if other.path_params["client_id"] != str(client_id):
+            await other.send_text(joined(client_id))
+
+
+def tells_each_id_once():
+    seen = set()
+
+    async def come(news, websocket, client_id):
+        if client_id not in seen:
+            seen.add(client_id)
+            await news.broadcast(joined(client_id))
+        await news.connect(websocket)
+
+    return come
+
+
+def tells_with_the_first_text(every_text=False):
+    known = set()
+
+    async def hear(news, websocket, client_id, text):
+        if websocket not in known or every_text:
+            known.add(websocket)
+            for other in list(news.active_connections):
+                if other is not websocket:
+                    await other.send_text(joined(client_id))
+        await news.broadcast(f"Client #{client_id} says: {text}")
+
+    return hear
+
+
+async def tells_again_with_each_text(news, websocket, client_id, text):
+    for other in list(news.active_connections):
+        if other is not websocket:
+            await other.send_text(joined(client_id))
+    await news.broadcast(f"Client #{client_id} says: {text}")
+
+
+async def forgets_to_say(news, websocket, client_id, text):
+    await news.send_personal_message(f"Client #{client_id} says: {text}", websocket)
+
+
+async def leaves_in_silence(news, websocket, client_id):
+    news.disconnect(websocket)
+
+
+async def never_disconnects(news, websocket, client_id):
+    await news.broadcast(f"Client #{client_id} left the chat")
+
+
+async def tells_twice_who_left(news, websocket, client_id):
+    news.disconnect(websocket)
+    await news.broadcast(f"Client #{client_id} left the chat")
+    await news.broadcast(f"Client #{client_id} left the chat")
+
+
+async def tells_who_joined_when_it_leaves(news, websocket, client_id):
+    news.disconnect(websocket)
+    await news.broadcast(joined(client_id))
+    await news.broadcast(f"Client #{client_id} left the chat")
+
+
+WRONG = {
+    "as handed out": (
+        newsroom(as_handed_out),
+        TOLD,
+        "heard 'Client #206 says: hello', and nothing",
+    ),
+    "other words": (newsroom(other_words), TOLD, "'Client #206 joined the chat'"),
+    "the same id for everybody": (newsroom(one_id_for_all), TOLD, "'Client #206 joined the chat'"),
+    "tells the newcomer alone": (newsroom(tells_only_itself), TOLD, "client 203 heard"),
+    "tells the first of those who are there": (newsroom(tells_the_first), TOLD, "client 204"),
+    "tells when the client leaves": (
+        newsroom(as_handed_out, tells_who_joined_when_it_leaves),
+        TOLD,
+        "nothing of it before",
+    ),
+    "never connects": (newsroom(never_connects), CHATS, "to be let in"),
+    "accepts, and leaves out of the list": (
+        newsroom(accepts_and_no_more),
+        CHATS,
+        "has to let its clients in and to broadcast",
+    ),
+    "no longer broadcasts what is said": (
+        newsroom(solution, hear=forgets_to_say),
+        CHATS,
+        "broadcast what they say",
+    ),
+    "tells when the client first speaks": (
+        newsroom(as_handed_out, hear=tells_with_the_first_text()),
+        AT_ONCE,
+        "before the loop",
+    ),
+    "tells with each text again": (
+        newsroom(solution, hear=tells_again_with_each_text),
+        ONCE,
+        "it came 3 times",
+    ),
+    "tells twice": (newsroom(tells_twice), ONCE, "it came 2 times"),
+    "connects first, and then tells all": (
+        newsroom(tells_itself_too),
+        NOT_ITSELF,
+        "client 212 heard",
+    ),
+    "leaves out those with the id of the newcomer": (
+        newsroom(tells_other_ids),
+        CONNECTIONS,
+        "a second client with its id",
+    ),
+    "tells of each id once": (newsroom(tells_each_id_once()), CONNECTIONS, "client 213"),
+    "no longer tells who left": (newsroom(solution, leaves_in_silence), LEFT, "never came"),
+    "tells twice who left": (newsroom(solution, tells_twice_who_left), LEFT, "it came 2 times"),
+    "never disconnects anybody": (
+        newsroom(solution, never_disconnects),
+        FORGETS,
+        "after it had left",
+    ),
+    "lets the disconnect out": (newsroom(solution, catch=()), QUIET, "WebSocketDisconnect"),
+}
+
+
+async def accepts_before_it_tells(news, websocket, client_id):
+    await websocket.accept()
+    await news.broadcast(joined(client_id))
+    news.active_connections.append(websocket)
+
+
+async def tells_all_but_itself(news, websocket, client_id):
+    await news.connect(websocket)
+    others = [other for other in news.active_connections if other is not websocket]
+    for other in others:
+        await news.send_personal_message(joined(client_id), other)
+
+
+async def tells_all_at_once(news, websocket, client_id):
+    others = list(news.active_connections)
+    await news.connect(websocket)
+    await asyncio.gather(*[other.send_text(joined(client_id)) for other in others])
+
+
+async def tells_in_a_task(news, websocket, client_id):
+    task = asyncio.create_task(news.broadcast(joined(client_id)))
+    await task
+    await news.connect(websocket)
+
+
+class Announcing(MendedManager):
+    """Has what is asked for in `connect`, and knows how to leave one out."""
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        await self.broadcast(joined(websocket.path_params["client_id"]), besides=websocket)
+
+    async def broadcast(self, message, besides=None):
+        for connection in self.active_connections[:]:
+            try:
+                if connection is not besides:
+                    await connection.send_text(message)
+            except Exception:
+                self.disconnect(connection)
+
+
+class OfASet:
+    """No list, and nothing of chatlib's."""
+
+    def __init__(self):
+        self.members = set()
+
+    async def connect(self, websocket):
+        await websocket.accept()
+        self.members.add(websocket)
+
+    def disconnect(self, websocket):
+        self.members.discard(websocket)
+
+    async def broadcast(self, message):
+        sends = [member.send_text(message) for member in self.members]
+        await asyncio.gather(*sends, return_exceptions=True)
+
+
+def by_hand():
+    """Return an app with a dict and a router, and with the try around everything."""
+    app, router, members = FastAPI(), APIRouter(), {}
+
+    async def tell(text):
+        for member in list(members):
+            if member in members:
+                try:
+                    await member.send_text(text)
+                except (WebSocketDisconnect, RuntimeError):
+                    members.pop(member, None)
+
+    @router.websocket("/ws/{number}")
+    async def endpoint(websocket: WebSocket, number: int):
+        await websocket.accept()
+        await tell(joined(number))
+        members[websocket] = number
+        try:
+            await websocket.send_text("Welcome")
+            async for text in websocket.iter_text():
+                await websocket.send_text(f"You wrote: {text}")
+                await tell(f"Client #{number} says: {text}")
+        except RuntimeError:
+            pass
+        members.pop(websocket, None)
+        await tell(f"Client #{number} left the chat")
+
+    app.include_router(router)
+    return app
+
+
+RIGHT = {
+    "the solution": newsroom(solution),
+    "accepts, tells, appends": newsroom(accepts_before_it_tells),
+    "connects, and tells all but itself": newsroom(tells_all_but_itself),
+    "tells all at once": newsroom(tells_all_at_once),
+    "tells in a task": newsroom(tells_in_a_task),
+    "a manager that does it in connect": newsroom(as_handed_out, manager_class=Announcing),
+    "a set, and gather": newsroom(solution, manager_class=OfASet),
+    "chatlib's manager": newsroom(solution, manager_class=chatlib.ConnectionManager),
+    "a dict, a router, a welcome": by_hand(),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_rejected_by_its_rule(name):
+    answer, rule, words = WRONG[name]
+    expect_rejected(check.joined(answer), rule, words)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_is_accepted(name):
+    expect_accepted(check.joined(RIGHT[name]))
+
+
+def test_the_plain_manager_is_not_enough():
+    """It sends to a client whose connection was cut, and the handler of another one ends of it."""
+    assert not check.joined(
+        newsroom(solution, never_disconnects, manager_class=PlainManager)
+    ).passed

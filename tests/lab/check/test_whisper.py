@@ -1,0 +1,389 @@
+"""`check.whisper` knows a manager that whispers from those that nearly do."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+
+import pytest
+from answers import expect_accepted, expect_rejected
+from fastapi import WebSocketDisconnect
+
+import chatlib
+from chatlib.lab import check
+from chatlib.lab.plain import MendedManager, PlainManager
+
+REACHES = "whisper('psst', 302) reaches client 302"
+PRIVATE = "nobody else hears it"
+BOTH = "both of two clients with one id hear it"
+AS_IT_IS = "each whisper arrives as it is, once, and in order"
+NOBODY = "where nobody has the id, nothing happens"
+FORGETS = "after disconnect a client hears nothing more, and another one with its id still does"
+DEAD = "a dead member stops nobody"
+CHANGES = "a client that leaves meanwhile, or comes, makes nobody miss it"
+BROADCAST = "broadcast still reaches all"
+ITS_ROOM = "the clients of another manager hear nothing"
+
+GONE = (WebSocketDisconnect, RuntimeError)
+
+
+def id_of(connection):
+    return connection.path_params["client_id"]
+
+
+def whispering(fits, base=MendedManager):
+    """Return a manager that is right, but for `fits(connection, client_id)`."""
+
+    class Manager(base):
+        async def whisper(self, message, client_id):
+            for connection in list(self.active_connections):
+                if fits(connection, client_id):
+                    try:
+                        await self.send_personal_message(message, connection)
+                    except GONE:
+                        self.disconnect(connection)
+
+    return Manager
+
+
+def sending(send, base=MendedManager):
+    """Return a manager that whispers by `send(self, message, connections)`."""
+
+    class Manager(base):
+        async def whisper(self, message, client_id):
+            connections = list(self.active_connections)
+            await send(self, message, [c for c in connections if id_of(c) == str(client_id)])
+
+    return Manager
+
+
+class AsHandedOut(MendedManager):
+    async def whisper(self, message, client_id):
+        """Send `message` to each connection that came with `client_id`."""
+
+
+class OneForEachId(MendedManager):
+    def __init__(self):
+        super().__init__()
+        self.by_id = {}
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.by_id[id_of(websocket)] = websocket
+
+    async def whisper(self, message, client_id):
+        if websocket := self.by_id.get(str(client_id)):
+            with contextlib.suppress(*GONE):
+                await websocket.send_text(message)
+
+
+class ListForEachId(MendedManager):
+    """Right, and with `forget = False` or `kept` for all one that is not."""
+
+    forget = True
+    default = ()
+    kept = None
+
+    def __init__(self):
+        super().__init__()
+        self.by_id = defaultdict(list) if self.kept is None else self.kept
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.by_id[int(id_of(websocket))].append(websocket)
+
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        if self.forget and websocket in self.by_id[int(id_of(websocket))]:
+            self.by_id[int(id_of(websocket))].remove(websocket)
+
+    async def whisper(self, message, client_id):
+        for websocket in list(self.by_id[client_id]):
+            try:
+                await websocket.send_text(message)
+            except GONE:
+                self.disconnect(websocket)
+
+
+class ForgetsAllOfAnId(ListForEachId):
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        self.by_id.pop(int(id_of(websocket)), None)
+
+
+class KeyOfNobody(ListForEachId):
+    async def whisper(self, message, client_id):
+        await super().whisper(message, {number: number for number in self.by_id}[client_id])
+
+
+class LiveList(MendedManager):
+    async def whisper(self, message, client_id):
+        for connection in self.active_connections:
+            if id_of(connection) == str(client_id):
+                with contextlib.suppress(*GONE):
+                    await connection.send_text(message)
+
+
+class LiveListThatDrops(MendedManager):
+    async def whisper(self, message, client_id):
+        for connection in self.active_connections:
+            if id_of(connection) == str(client_id):
+                try:
+                    await connection.send_text(message)
+                except GONE:
+                    self.disconnect(connection)
+
+
+class LiveDict(MendedManager):
+    def __init__(self):
+        super().__init__()
+        self.there = {}
+
+    async def whisper(self, message, client_id):
+        there = {id(websocket): websocket for websocket in self.active_connections}
+        self.there = there
+        for websocket in there.values():
+            if int(id_of(websocket)) == client_id:
+                with contextlib.suppress(*GONE):
+                    await websocket.send_text(message)
+
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        self.there.pop(id(websocket), None)
+
+
+class FindsIt(MendedManager):
+    async def whisper(self, message, client_id):
+        for connection in list(self.active_connections):
+            if id_of(connection) == str(client_id):
+                with contextlib.suppress(*GONE):
+                    await connection.send_text(message)
+                return
+
+
+class Skips(whispering(lambda connection, number: id_of(connection) == str(number))):
+    async def broadcast(self, message):
+        for connection in list(self.active_connections)[1:]:
+            await connection.send_text(message)
+
+
+async def never_awaits(self, message, connections):
+    for connection in connections:
+        self.send_personal_message(message, connection)
+
+
+async def without_try(self, message, connections):
+    for connection in connections:
+        await self.send_personal_message(message, connection)
+
+
+async def catches_one(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(WebSocketDisconnect):
+            await self.send_personal_message(message, connection)
+
+
+async def catches_the_other(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(RuntimeError):
+            await self.send_personal_message(message, connection)
+
+
+async def one_try_for_all(self, message, connections):
+    with contextlib.suppress(*GONE):
+        for connection in connections:
+            await self.send_personal_message(message, connection)
+
+
+async def plain_gather(self, message, connections):
+    await asyncio.gather(*[connection.send_text(message) for connection in connections])
+
+
+async def says_that_it_whispers(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            await connection.send_text(f"(whispers) {message}")
+
+
+async def leaves_out_the_empty(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            if message:
+                await connection.send_text(message)
+
+
+async def says_it_twice(self, message, connections):
+    for connection in [*connections, *connections[:1]]:
+        with contextlib.suppress(*GONE):
+            await connection.send_text(message)
+
+
+WRONG = {
+    "as handed out": (AsHandedOut, REACHES, "client 302 to hear ['psst'], got: nothing"),
+    "compares text with a number": (
+        whispering(lambda connection, number: id_of(connection) == number),
+        REACHES,
+        "as text: '302'",
+    ),
+    "no await": (sending(never_awaits), REACHES, "302"),
+    "says that it whispers": (sending(says_that_it_whispers), REACHES, "(whispers) psst"),
+    "whispers to all": (whispering(lambda connection, number: True), PRIVATE, "to hear nothing"),
+    "the id is part of another": (
+        whispering(lambda connection, number: str(number) in id_of(connection)),
+        PRIVATE,
+        "the whole id",
+    ),
+    "the id is somewhere in the path": (
+        whispering(lambda connection, number: str(number) in connection.url.path),
+        PRIVATE,
+        "client 3020 to hear nothing",
+    ),
+    "the id begins like it": (
+        whispering(lambda connection, number: id_of(connection).startswith(str(number))),
+        PRIVATE,
+        "to hear nothing",
+    ),
+    "the path ends like it": (
+        whispering(lambda connection, number: connection.url.path.endswith(str(number))),
+        PRIVATE,
+        "client 1302 to hear nothing",
+    ),
+    "all but those with the id": (
+        whispering(lambda connection, number: id_of(connection) != str(number)),
+        REACHES,
+        "client 302",
+    ),
+    "stops at the first that it finds": (FindsIt, BOTH, "go through all members"),
+    "keeps one connection for an id": (OneForEachId, BOTH, "a client 304 to hear ['psst']"),
+    "the empty text is none": (sending(leaves_out_the_empty), AS_IT_IS, "client 307"),
+    "says it twice": (sending(says_it_twice), AS_IT_IS, "['one', 'one',"),
+    "an error where nobody has the id": (KeyOfNobody, NOBODY, "309"),
+    "a dict that is never cleared": (
+        type("Keeps", (ListForEachId,), {"forget": False}),
+        FORGETS,
+        "take off the one connection",
+    ),
+    "one leaves, and all with its id are forgotten": (ForgetsAllOfAnId, FORGETS, "got: nothing"),
+    "no try": (sending(without_try), DEAD, "WebSocketDisconnect out of whisper"),
+    "catches WebSocketDisconnect alone": (sending(catches_one), DEAD, "out of whisper"),
+    "catches RuntimeError alone": (sending(catches_the_other), DEAD, "WebSocketDisconnect out of"),
+    "one try around all": (sending(one_try_for_all), DEAD, "around each client"),
+    "gather that raises": (sending(plain_gather), DEAD, "out of whisper"),
+    "drops the dead from the list that it goes through": (
+        LiveListThatDrops,
+        DEAD,
+        "go through a copy",
+    ),
+    "goes through the list itself": (LiveList, CHANGES, "go through a copy"),
+    "goes through a dict that changes": (LiveDict, CHANGES, "changed size"),
+    "a broadcast that skips one": (Skips, BROADCAST, "client 314"),
+    "a dict of the class": (
+        type("Shared", (ListForEachId,), {"kept": defaultdict(list)}),
+        ITS_ROOM,
+        "client 316 to hear nothing",
+    ),
+    "no __init__, and what is kept belongs to all": (
+        type("Shared", (OneForEachId,), {"__init__": lambda self: None, "by_id": {}}),
+        REACHES,
+        "active_connections",
+    ),
+}
+
+
+async def gathers(self, message, connections):
+    sends = [connection.send_text(message) for connection in connections]
+    await asyncio.gather(*sends, return_exceptions=True)
+
+
+async def in_tasks(self, message, connections):
+    async def send(connection):
+        with contextlib.suppress(Exception):
+            await self.send_personal_message(message, connection)
+
+    self.tasks = [asyncio.create_task(send(connection)) for connection in connections]
+
+
+async def keeps_the_dead(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            await connection.send_text(message)
+
+
+class AsksTheScope(MendedManager):
+    async def whisper(self, message, client_id):
+        for connection in self.active_connections[:]:
+            try:
+                if connection.scope["path"].rpartition("/")[2] == f"{client_id}":
+                    await connection.send({"type": "websocket.send", "text": message})
+            except Exception:
+                self.active_connections.remove(connection)
+
+
+class RoomForEachId(chatlib.ConnectionManager):
+    """chatlib's manager, with one room more for each id."""
+
+    def __init__(self):
+        super().__init__()
+        self.rooms = defaultdict(chatlib.Room)
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.rooms[id_of(websocket)].join(websocket)
+
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        self.rooms[id_of(websocket)].leave(websocket)
+
+    async def whisper(self, message, client_id):
+        await self.rooms[str(client_id)].publish(message)
+
+
+class Composed:
+    """It has a manager, and is none; and its whisper is no coroutine function."""
+
+    def __init__(self):
+        self.manager = MendedManager()
+        self.tasks = set()
+
+    def __getattr__(self, name):
+        return getattr(self.manager, name)
+
+    def whisper(self, message, client_id):
+        task = asyncio.get_running_loop().create_task(self._whisper(message, client_id))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _whisper(self, message, client_id):
+        for connection in tuple(self.manager.active_connections):
+            if int(id_of(connection)) == client_id:
+                try:
+                    await self.manager.send_personal_message(message, connection)
+                except GONE:
+                    self.manager.disconnect(connection)
+
+
+RIGHT = {
+    "the solution": whispering(lambda connection, number: id_of(connection) == str(number)),
+    "compares numbers": whispering(lambda connection, number: int(id_of(connection)) == number),
+    "asks the address": whispering(lambda c, number: c.url.path == f"/ws/{number}"),
+    "on the plain manager": whispering(lambda c, n: id_of(c) == str(n), PlainManager),
+    "on chatlib's manager": whispering(lambda c, n: id_of(c) == str(n), chatlib.ConnectionManager),
+    "gather": sending(gathers),
+    "a task for each": sending(in_tasks),
+    "lets broadcast drop the dead": sending(keeps_the_dead),
+    "asks the scope, and sends by hand": AsksTheScope,
+    "a list for each id": ListForEachId,
+    "a room for each id": RoomForEachId,
+    "composed, and no coroutine function": Composed,
+}
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_rejected_by_its_rule(name):
+    answer, rule, words = WRONG[name]
+    expect_rejected(check.whisper(answer), rule, words)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_is_accepted(name):
+    expect_accepted(check.whisper(RIGHT[name]))
