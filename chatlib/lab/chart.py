@@ -7,6 +7,7 @@ chart is drawn.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from chatlib.lab.picture import COLOURS, FAINT, INK, Chart
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Chart", "bars", "timeline"]
+
+Length = float | Sequence[float]
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.", (0, (6, 1, 1, 1, 1, 1)), ":")
 CAST = {"Ana": 0, "Cleo": 1, "Ben": 2}  # they look the same in every time line
@@ -108,7 +111,7 @@ def timeline(
 
 
 def bars(
-    values: Mapping[str, float | Mapping[str, float]],
+    values: Mapping[str, Length | Mapping[str, Length]],
     *,
     unit: str,
     title: str = "",
@@ -118,14 +121,18 @@ def bars(
     """Return a chart with a bar for each value, from the top down, its number beside it.
 
     Args:
-        values: the length of each bar by its label; or several by name, for a group of bars.
+        values: the length of each bar by its label; or several by name, for a group of bars. A
+            list is what one length was at several times: the bar is as long as its median, and a
+            thin line goes from the least to the most.
         unit: what the lengths are in.
         title: stands above the chart.
         highlight: the label whose bars are to be seen first.
         line: a name and a value to compare all with, drawn from top to bottom.
     """
     groups = {
-        label: dict(value) if isinstance(value, Mapping) else {"": value}
+        label: {name: rounds(length) for name, length in value.items()}
+        if isinstance(value, Mapping)
+        else {"": rounds(value)}
         for label, value in values.items()
     }
     series = list(dict.fromkeys(name for group in groups.values() for name in group))
@@ -135,8 +142,8 @@ def bars(
         place, ticks, named = 0.0, [], set()
         for label, group in groups.items():
             ticks.append(place + (len(group) - 1) / 2)
-            for name, value in group.items():
-                number = series.index(name)
+            for name, those in group.items():
+                number, value = series.index(name), median(those)
                 strong = highlight in (None, label)
                 axes.barh(
                     place,
@@ -147,8 +154,11 @@ def bars(
                     label=name if name and name not in named and strong else None,
                 )
                 named |= {name} if strong else set()
-                axes.annotate(f"{value:.3g}", (value, place), (4, 0), textcoords="offset points",
-                              va="center", fontsize=9, color=INK)  # fmt: skip
+                if len(those) > 1:
+                    axes.plot([min(those), max(those)], [place] * 2, color=INK, linewidth=1.2)
+                axes.annotate(f"{value:.3g}", (max(those), place), (4, 0),
+                              textcoords="offset points", va="center", fontsize=9,
+                              color=INK)  # fmt: skip
                 place += 1
             place += 0.6
         axes.set_yticks(ticks, list(groups))
@@ -177,9 +187,9 @@ def bars(
     against = f", against {line[0]}" if line else ""
     kinds = f" ({', '.join(series)})" if len(series) > 1 else ""
     told = "; ".join(
-        f"{label} {f'{name} ' if name else ''}{value:.3g}"
+        f"{label} {f'{name} ' if name else ''}{in_words(those)}"
         for label, group in groups.items()
-        for name, value in group.items()
+        for name, those in group.items()
     )
     return Chart(
         draw,
@@ -187,6 +197,17 @@ def bars(
         text=f"[chart] {head}{unit}{kinds} of {', '.join(groups)}{against}",
         alt=f"{head}{unit}: {told}" + (f"; {line[0]} {line[1]:.3g}" if line else ""),
     )
+
+
+def rounds(length: Length) -> list[float]:
+    """Return what a length was, each time, from the least to the most."""
+    return sorted(length) if isinstance(length, Sequence) else [length]
+
+
+def in_words(those: Sequence[float]) -> str:
+    """Return the median of `those`, with the least and the most if there are several."""
+    extremes = f" ({min(those):.3g} to {max(those):.3g})" if len(those) > 1 else ""
+    return f"{median(those):.3g}{extremes}"
 
 
 def looks(names: Iterable[str]) -> dict[str, int]:

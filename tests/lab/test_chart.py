@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.figure import Figure
 
 from chatlib.lab.chart import CAST, GAP, bars, looks, spread, timeline
 from chatlib.lab.picture import COLOURS, FAINT, INK, PAPER, TURN
@@ -49,6 +50,18 @@ def test_the_numbers_are_in_the_picture_and_in_its_description():
     assert "over 0.90 seconds" in early.alt
     assert "over 3.90 seconds" in late.alt
     assert bars({"a": 1.5, "b": 12.345}, unit="s").alt == "s: a 1.5; b 12.3"
+
+
+def test_a_bar_of_several_rounds_has_their_median_and_says_the_least_and_the_most():
+    chart = bars({"a": [3.0, 1.0, 1.5], "b": {"x": [2.0], "y": 5.0}}, unit="s")
+    assert chart.alt == "s: a 1.5 (1 to 3); b x 2; b y 5"
+
+
+def test_the_spread_of_several_rounds_is_drawn():
+    axes = Figure().subplots()
+    bars({"a": [3.0, 1.0, 1.5], "b": 2.0}, unit="s")._draw(axes)
+    assert [bar.get_width() for bar in axes.patches] == [1.5, 2.0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1.0, 3.0]]
 
 
 def test_jupyter_is_given_the_words_beside_the_picture():

@@ -1,6 +1,6 @@
 """Make the pages for a class out of the notebooks: the script behind `make handouts`.
 
-    python tests/notebooks/handouts.py             write handouts/for_instructors.md and to_print.html
+    python tests/notebooks/handouts.py             write what has changed in handouts/
     python tests/notebooks/handouts.py --check     write nothing, fail if something would change
 
 What a page says of the course is taken from the course: `{{ minutes 03 }}` in a template is the

@@ -1,6 +1,7 @@
 """The pages for a class say what the notebooks say."""
 
 import pytest
+
 from handouts import HandoutError, filled, pages
 
 
