@@ -9,12 +9,12 @@ import contextlib
 import inspect
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Self, cast
 
 import websockets
 from starlette.types import ASGIApp
-from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol as StockProtocol
 from websockets.asyncio.client import ClientConnection
 
 from chatlib.core.fanout import FanoutProtocol
@@ -28,7 +28,7 @@ SEND_BYTES = 16 * 1024  # and for each client in the server's system
 LOOK_SECONDS, LOOKS = 0.025, 20  # short looks: a busy computer is not taken for a chat that is calm
 MOST_SECONDS = 20.0  # a guard: every experiment is over long before
 
-PROTOCOLS = {"uvicorn's protocol": AutoWebSocketsProtocol, "chatlib's protocol": FanoutProtocol}
+PROTOCOLS = {"uvicorn's protocol": StockProtocol, "chatlib's protocol": FanoutProtocol}
 
 
 def serve_small(app: ASGIApp, protocol: Any, **options: Any) -> Server:
@@ -57,15 +57,16 @@ def join_asleep(server: Server, client_id: int) -> websockets.connect:
     return join(server, client_id, sock=narrow, max_queue=1)
 
 
-async def hears_itself(client: ClientConnection) -> bool:
-    """Say hello; return whether that comes back, and not the end of the connection."""
-    try:
-        await client.send("Hello")
-        while not str(await client.recv()).endswith("says: Hello"):
-            pass
-    except websockets.ConnectionClosed:
-        return False
-    return True
+async def who_hears_itself(clients: Mapping[str, ClientConnection]) -> list[str]:
+    """Have each of `clients` say hello; return the names of those to whom that comes back."""
+    names = []
+    for name, client in clients.items():
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await client.send("Hello")
+            while not str(await client.recv()).endswith("says: Hello"):
+                pass
+            names.append(name)
+    return names
 
 
 class Scene:

@@ -152,15 +152,15 @@ def test_without_small_buffers_the_same_messages_stop_nobody():
     assert run(body, MendedManager()) == asleep.MESSAGES
 
 
-def test_who_hears_itself_is_in_and_who_is_closed_is_not():
+def test_who_is_closed_does_not_hear_itself_and_the_others_do():
     async def body(server):
         async with asleep.join(server, 1) as ana, asleep.join(server, 2) as ben:
-            assert await asleep.hears_itself(ana)
             await ben.send(b"\x00")  # its handler ends with an error
             await ben.wait_closed()
-            return await asleep.hears_itself(ben), asleep.how_it_is(ana), asleep.how_it_is(ben)
+            names = await asleep.who_hears_itself({"Ben": ben, "Ana": ana})
+            return names, asleep.how_it_is(ana), asleep.how_it_is(ben)
 
-    assert run(body) == (False, "open", "closed with 1006, ''")
+    assert run(body) == (["Ana"], "open", "closed with 1006, ''")
 
 
 class Wire:
