@@ -6,7 +6,7 @@ import textwrap
 
 LABEL_CHARACTERS = 40  # of what crosses, in the picture
 LINE_CHARACTERS = 28  # of them on one line
-NOTE_CHARACTERS = 24  # of a note on one line
+NOTE_CHARACTERS = 18  # of a note on one line
 NAME_CHARACTERS = 16  # of a client's name on one line, of which it gets two
 
 # JupyterLab draws a diagram once, and not anew when the theme changes. But it shows it as an image,

@@ -189,7 +189,7 @@ def test_of_many_clients_the_picture_has_six_and_says_so():
     events = [Event(n, "request", True, f"/ws/{n}") for n in range(1, 10)]
     seen = made_of(events)
     assert len(labels(seen)) == 6
-    note = "and 3 more with 3 other<br/>clients too: print the<br/>trace"
+    note = "and 3 more with 3<br/>other clients too:<br/>print the trace"
     assert f"Note over server: {note}\n" in seen.mermaid
     assert "client 9 ──▶ server" in seen.text
 
@@ -338,7 +338,7 @@ def test_a_title_stands_above():
 def test_an_empty_trace_says_so():
     assert made_of([]).text == "(nothing has crossed yet)"
     assert made_of([], NAMES).text == "(nothing has crossed yet on /ws/1 or /ws/2)"
-    assert "Note over server: nothing has crossed yet\n" in made_of([]).mermaid
+    assert "Note over server: nothing has<br/>crossed yet\n" in made_of([]).mermaid
 
 
 def test_jupyter_gets_the_diagram_and_the_text():
