@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from chatlib.lab.check.bench import PATIENCE, Bench, Client, Outcome, Wrong
+from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong
 from chatlib.lab.check.puppet import Puppet
+
+PLAY_SECONDS = 3.0  # how long an app may take for what is done at once
 
 
 async def enters(client: Client, number: int) -> list[str]:
@@ -27,7 +29,7 @@ async def heard_until(client: Client, last: str) -> list[str]:
 async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:
     """Wait until no handlers run but `others`, or one that does not end: a page that joined."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PLAY_SECONDS):
             await bench.server.settled(besides=others)
 
 
@@ -44,7 +46,7 @@ async def leaves_nothing_behind(
         one, other = Puppet(f"/ws/{leaves}"), Puppet(f"/ws/{stays}")
         handlers = []
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PLAY_SECONDS):
                 for puppet, number in ((one, leaves), (other, stays)):
                     running = bench.server.app(puppet.scope, puppet.receive, puppet.send)
                     handlers.append(asyncio.ensure_future(running))
@@ -60,7 +62,7 @@ async def leaves_nothing_behind(
             raise Wrong(f"clients {leaves} and {stays} to hear themselves", "nothing") from None
         finally:
             other.goes()
-            _, running_on = await asyncio.wait(handlers, timeout=PATIENCE)
+            _, running_on = await asyncio.wait(handlers, timeout=PLAY_SECONDS)
             for handler in running_on:
                 handler.cancel()
             # What they raise is the concern of another rule.
