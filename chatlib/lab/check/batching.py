@@ -1,6 +1,7 @@
 """The rules of the second exercise of chapter 05: a batcher that writes once a turn."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ async def batch_waits(batcher_class: Any) -> None:
     essential=True,
 )
 async def batch_joins(batcher_class: Any) -> None:
-    for frames in ([b"one ", b"two ", b"three"], [b"%d " % number for number in range(200)]):
+    for frames in ([b"one ", b"two ", b"three"], [b"%d " % (number % 7) for number in range(200)]):
         batch = Batch(batcher_class)
         for frame in frames:
             await batch.publish(frame)
@@ -139,6 +140,13 @@ async def batch_follows_members(batcher_class: Any) -> None:
     ):
         if member.writes != expected:
             raise Wrong(f"{expected} for {who}", member.writes)
+    batch = Batch(batcher_class, 0)
+    await batch.publish(b"to nobody")
+    await batch.turn()
+    batch.members.append(newcomer := Member())
+    await batch.publish(b"to somebody")
+    await batch.turn()
+    expect(newcomer.writes, [b"to somebody"])
 
 
 @ONCE_A_TURN.rule(
@@ -184,8 +192,11 @@ class Member:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.answer: Callable[[], object] | None = None
+        self.thread = threading.get_ident()
 
     def write(self, data: bytes) -> None:
+        if threading.get_ident() != self.thread:  # no transport stands that
+            return
         self.writes.append(bytes(data) if isinstance(data, bytearray | memoryview) else data)
         if self.answer is not None:
             answer, self.answer = self.answer, None

@@ -34,7 +34,7 @@ def seconds_until_cut_off(rules: Patience, gulp: int) -> list[float]:
         await fill(room, quick)  # has the room look from now on
         loop.now = full_since
         await fill(room, line)
-        step = rules.interval / 4
+        step = rules.interval / (4 if rules.interval > 0.04 else 1)
         for number in range(1, int(WATCHED / step) + 1):
             loop.now = number * step
             # A gulp at the very moment of a look comes too late for it.

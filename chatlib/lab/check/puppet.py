@@ -20,7 +20,7 @@ class Puppet:
 
     Attributes:
         websocket: what an app is given.
-        heard: the texts that have come to the client.
+        heard: the messages that have come to the client.
         gone: whether it has gone, so that to send to it fails as with a lost client.
         sent_in_vain: how many messages were sent to it after that.
         meanwhile: awaited each time something is on its way to the client.
@@ -38,7 +38,7 @@ class Puppet:
         }
         self.inbox: asyncio.Queue[Message] = asyncio.Queue()
         self.inbox.put_nowait({"type": "websocket.connect"})
-        self.heard: list[str] = []
+        self.heard: list[str | bytes | None] = []
         self.gone = False
         self.sent_in_vain = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -56,7 +56,8 @@ class Puppet:
         if self.gone:
             self.sent_in_vain += 1
             raise OSError("the client has gone")
-        self.heard.append(message.get("text") or (message.get("bytes") or b"").decode())
+        text = message.get("text")
+        self.heard.append(message.get("bytes") if text is None else text)
         self.news.set()
         if self.meanwhile is not None:
             await self.meanwhile()
@@ -71,10 +72,10 @@ class Puppet:
         """Have the client send `text`."""
         self.inbox.put_nowait({"type": "websocket.receive", "text": text})
 
-    def goes(self) -> None:
-        """Have the client go without a word."""
+    def goes(self, code: int = 1006) -> None:
+        """Have the client go: without a word, or with another code."""
         self.gone = True
-        self.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        self.inbox.put_nowait({"type": "websocket.disconnect", "code": code})
 
 
 async def turns(number: int = TURNS) -> None:

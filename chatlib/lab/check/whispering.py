@@ -1,9 +1,12 @@
 """The rules of the second exercise of chapter 03: a manager that whispers."""
 
+import asyncio
 from typing import Any
 
+from fastapi import WebSocketDisconnect
+
 from chatlib.lab.check.bench import Wrong, shorten
-from chatlib.lab.check.puppet import Puppet, settle
+from chatlib.lab.check.puppet import Puppet, settle, turns
 from chatlib.lab.check.report import Rules
 
 WHISPER = Rules()
@@ -91,7 +94,7 @@ async def whisper_survives_the_dead(manager_class: Any) -> None:
     for text in ("still there?", "and now?"):
         try:
             await room.whisper(text, 311)
-        except Exception as error:
+        except (WebSocketDisconnect, RuntimeError, OSError) as error:
             came = f"{type(error).__name__} out of whisper, at a client that had gone"
             raise Wrong("the living clients 311 to hear it", came) from None
     for puppet in alive:
@@ -109,10 +112,14 @@ async def whisper_stands_changes(manager_class: Any) -> None:
     async def leave() -> None:
         first.meanwhile = None
         room.manager.disconnect(first.websocket)
-        await room.comes(313)
+        coming.append(asyncio.create_task(room.comes(313)))
+        await turns()
+
+    coming: list[asyncio.Task[None]] = []
 
     first.meanwhile = leave
     await room.whisper("psst", 313)
+    await asyncio.gather(*coming)
     for puppet in others:
         room.expect(puppet, 313, ["psst"])
 

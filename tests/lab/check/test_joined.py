@@ -11,7 +11,7 @@ from chatlib import receive_text
 from chatlib.lab import check
 from chatlib.lab.plain import MendedManager, PlainManager
 
-CHATS = "all hear 'Client #… says: …', as before"
+CHATS = "all hear 'Client #… says: …', once, as before"
 TOLD = "those who are there hear 'Client #… joined the chat'"
 AT_ONCE = "they hear it when it comes, before it says anything"
 ONCE = "they hear it once"
@@ -104,6 +104,11 @@ async def accepts_and_no_more(news, websocket, client_id):
     await websocket.accept()
 
 
+async def is_there_twice(news, websocket, client_id):
+    await solution(news, websocket, client_id)
+    news.active_connections.append(websocket)
+
+
 async def tells_other_ids(news, websocket, client_id):
     await news.connect(websocket)
     for other in list(news.active_connections):
@@ -189,6 +194,7 @@ WRONG = {
         CHATS,
         "has to let its clients in and to broadcast",
     ),
+    "is in the list twice": (newsroom(is_there_twice), CHATS, "it came 2 times"),
     "no longer broadcasts what is said": (
         newsroom(solution, hear=forgets_to_say),
         CHATS,

@@ -184,6 +184,30 @@ class CopiesMembers(Solution):
         super().__init__(list(members))
 
 
+class NothingToNobody(Solution):
+    def flush(self):
+        if self.members:
+            super().flush()
+
+
+class WaitsForSomebody(Solution):
+    def flush(self):
+        if self.members:
+            super().flush()
+        self.scheduled = False
+
+
+class NoFrameTwice(Solution):
+    def publish(self, frame):
+        super().publish(frame)
+        self.frames = list(dict.fromkeys(self.frames))
+
+
+class InAThread(Solution):
+    def schedule(self):
+        asyncio.get_running_loop().run_in_executor(None, self.flush)
+
+
 class MembersOfTheFirst(Solution):
     def publish(self, frame):
         if not hasattr(self, "writers"):
@@ -277,6 +301,10 @@ WRONG = {
     "asks again after each flush": (AsksAndPolls, ONE_FLUSH, "asked for 0"),
     "something runs in every turn": (RunsOn, RESTS, "runs in every turn"),
     "copies its members once": (CopiesMembers, MEMBERS, "for who joined, got: []"),
+    "does nothing for nobody, and never again": (NothingToNobody, MEMBERS, "got: []"),
+    "keeps for later what nobody heard": (WaitsForSomebody, MEMBERS, "b'to nobodyto somebody'"),
+    "no frame twice": (NoFrameTwice, JOINS, "makes one bytes of all"),
+    "in another thread": (InAThread, ARRIVES, "flush goes through"),
     "keeps the members of the first time": (MembersOfTheFirst, MEMBERS, "for who joined"),
     "forgets the frames after the writes": (ForgetsAfterwards, DURING, "before the first write"),
     "says after the writes that it is done": (

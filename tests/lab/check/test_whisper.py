@@ -204,6 +204,43 @@ async def says_that_it_whispers(self, message, connections):
             await connection.send_text(f"(whispers) {message}")
 
 
+async def in_json(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            await connection.send_json(message)
+
+
+async def in_bytes(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            await connection.send_bytes(message.encode())
+
+
+async def disconnects_who_is_alive(self, message, connections):
+    for connection in connections:
+        try:
+            await connection.send_text(message)
+        finally:
+            self.disconnect(connection)
+
+
+async def stops_at_the_dead(self, message, connections):
+    for connection in connections:
+        try:
+            await connection.send_text(message)
+        except GONE:
+            self.disconnect(connection)
+            break
+
+
+async def forgets_all_for_one(self, message, connections):
+    for connection in connections:
+        try:
+            await connection.send_text(message)
+        except GONE:
+            self.active_connections.clear()
+
+
 async def leaves_out_the_empty(self, message, connections):
     for connection in connections:
         with contextlib.suppress(*GONE):
@@ -226,6 +263,11 @@ WRONG = {
     ),
     "no await": (sending(never_awaits), REACHES, "302"),
     "says that it whispers": (sending(says_that_it_whispers), REACHES, "(whispers) psst"),
+    "in JSON": (sending(in_json), REACHES, "psst"),
+    "in bytes": (sending(in_bytes), REACHES, "[b'psst']"),
+    "disconnects who has heard it": (sending(disconnects_who_is_alive), AS_IT_IS, "['one']"),
+    "stops at the first dead one": (sending(stops_at_the_dead), DEAD, "around each client"),
+    "forgets everybody for a dead one": (sending(forgets_all_for_one), DEAD, "['still there?']"),
     "whispers to all": (whispering(lambda connection, number: True), PRIVATE, "to hear nothing"),
     "the id is part of another": (
         whispering(lambda connection, number: str(number) in id_of(connection)),
@@ -318,6 +360,27 @@ class AsksTheScope(MendedManager):
                 self.active_connections.remove(connection)
 
 
+class WithALock(ListForEachId):
+    """Nobody comes while it whispers."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = asyncio.Lock()
+
+    async def connect(self, websocket):
+        async with self.lock:
+            await super().connect(websocket)
+
+    async def whisper(self, message, client_id):
+        async with self.lock, asyncio.TaskGroup() as group:
+            for websocket in self.by_id[client_id]:
+                group.create_task(self.send(message, websocket))
+
+    async def send(self, message, websocket):
+        with contextlib.suppress(*GONE):
+            await websocket.send_text(message)
+
+
 class RoomForEachId(chatlib.ConnectionManager):
     """chatlib's manager, with one room more for each id."""
 
@@ -372,6 +435,7 @@ RIGHT = {
     "lets broadcast drop the dead": sending(keeps_the_dead),
     "asks the scope, and sends by hand": AsksTheScope,
     "a list for each id": ListForEachId,
+    "a lock, and a group of tasks": WithALock,
     "a room for each id": RoomForEachId,
     "composed, and no coroutine function": Composed,
 }
