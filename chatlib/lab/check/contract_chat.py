@@ -42,7 +42,10 @@ async def chat_broadcasts(bench: Bench) -> None:
         await one.hears(*chat_call("first", 103), "Client #104 says: second")
 
 
-@CHAT.rule("those who remain hear 'Client #… left the chat'", hint="disconnect, then broadcast")
+@CHAT.rule(
+    "those who remain hear 'Client #… left the chat'",
+    hint="catch WebSocketDisconnect; after that disconnect, then broadcast",
+)
 async def chat_leaving(bench: Bench) -> None:
     async with bench.client("/ws/105") as stays:
         async with bench.client("/ws/106"):

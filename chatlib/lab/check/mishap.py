@@ -4,15 +4,15 @@ import linecache
 import re
 import sysconfig
 import traceback
-import types
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import chatlib
 
 CHARACTERS = 100  # of a message or a line of code that is shown
+WARNINGS = 100  # that are kept
 NOT_THE_READERS = (str(Path(chatlib.__file__).parent), *sysconfig.get_paths().values())
 NO_FILES = ("<stdin>", "<ipython-input", "<python-input")  # where a reader types
 
@@ -110,39 +110,48 @@ def cut(text: str) -> str:
 class Unawaited:
     """Catches Python's warnings of coroutines that were never awaited, in all threads.
 
-    Other warnings that came meanwhile are shown when it is left.
+    Other warnings are shown as ever.
     """
 
     def __init__(self) -> None:
-        self.catcher = warnings.catch_warnings(record=True)
-        self.caught: list[warnings.WarningMessage] = []
+        self.catcher = warnings.catch_warnings()
+        self.caught: list[tuple[str, str, int]] = []
 
     def __enter__(self) -> "Unawaited":
-        caught = self.catcher.__enter__()
-        assert caught is not None  # with record=True
-        self.caught = caught
+        self.catcher.__enter__()
+        self.show = warnings.showwarning
         warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = self.note
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.catcher.__exit__(None, None, None)
-        for warning in self.caught:
-            if "was never awaited" not in str(warning.message):
-                message = warning.message
-                if isinstance(message, str):  # as the type says, though it never is
-                    message = warning.category(message)
-                warnings.showwarning(message, warning.category, warning.filename, warning.lineno)
+
+    def note(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        """Keep a warning, in place of `warnings.showwarning`."""
+        if "was never awaited" not in str(message):
+            self.show(message, category, filename, lineno, file, line)
+        elif len(self.caught) < WARNINGS:  # a loop may do it for ever
+            self.caught.append((str(message), filename, lineno))
 
     def since(self, first: int) -> tuple[str, str] | None:
         """Return of the first one from number `first` on what happened, and a hint, if any."""
-        for warning in self.caught[first:]:
-            coroutine = warning.source
-            if not isinstance(coroutine, types.CoroutineType):
-                continue
-            made = [(name, line) for name, line, _ in coroutine.cr_origin or ()]
-            place = place_of([*made, (warning.filename, warning.lineno)])
-            if place is not None:
-                what = f"RuntimeWarning: coroutine '{coroutine.__qualname__}' was never awaited"
-                name = coroutine.__name__
-                return f"{what}\n  {place}", f"you forgot `await` before the call of {name}()"
+        for message, filename, number in self.caught[first:]:
+            # Where it was made, most recent call last, if Python was told to keep that in mind.
+            made = re.findall(r'^  File "(.*)", line (\d+)', message, re.MULTILINE)
+            lines = [(name, int(each)) for name, each in reversed(made)]
+            place = place_of([*lines, (filename, number)])
+            name = re.match(r"coroutine '(.*)' was never awaited", message)
+            if place is not None and name is not None:
+                call = name[1].rpartition(".")[2]
+                hint = f"you forgot `await` before the call of {call}()"
+                return f"RuntimeWarning: {name[0]}\n  {place}", hint
         return None

@@ -75,8 +75,12 @@ async def does_not_catch(websocket: WebSocket):
 
 async def forgets_await(websocket: WebSocket):
     await websocket.accept()
-    while True:
-        await websocket.send_text(f"Message text was: {receive_text(websocket)}")
+    try:
+        while True:
+            text = receive_text(websocket)
+            await websocket.send_text(f"Message text was: {await websocket.receive_text()}{text}")
+    except WebSocketDisconnect:
+        pass
 
 
 WRONG = {
@@ -103,7 +107,7 @@ WRONG = {
     "short texts alone": (
         answering(lambda text: f"Message text was: {text[:1000]}"),
         ANSWERS,
-        "(1018 characters)",
+        "(1020 characters)",
     ),
     "a forgotten await": (at(forgets_await), ANSWERS, "you forgot `await`"),
     "no page": (at(says_no_reason, page=""), PAGE, "expected 200, got: 404"),
