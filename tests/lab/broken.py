@@ -97,7 +97,8 @@ def items(wrong=None):
                 f"Message text was: {text}, for item ID: {item}",
             ]
             for line in reversed(said) if wrong == "another order" else said:
-                await websocket.send_text(line)
+                for member in members if wrong == "answers all" else [websocket]:
+                    await member.send_text(line)
 
         told = q if wrong == "0 is no number" else q is not None
         if wrong == "no cookies":

@@ -1,7 +1,7 @@
 """Whether your code does what it shall: `check.chat(app)` says so at once, rule by rule.
 
 Each check returns a `Report`. None raises for a wrong answer, and each comes back within a
-deadline.
+deadline. `check.summary()` says what you have solved.
 """
 
 from typing import Any
@@ -15,10 +15,13 @@ from chatlib.lab.check import (
     chapter_05,
 )
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
+from chatlib.lab.check.progress import noted
 from chatlib.lab.check.report import Report, report_on, report_on_app
+from chatlib.lab.check.summary import Summary, summary
 
 __all__ = [
     "Report",
+    "Summary",
     "bearer",
     "chat",
     "cursor_log",
@@ -32,6 +35,7 @@ __all__ = [
     "ping",
     "say",
     "shout",
+    "summary",
     "total",
     "unmask",
     "whisper",
@@ -40,79 +44,79 @@ __all__ = [
 
 def echo(app: Any) -> Report:
     """Try the contract of the echo on `app`."""
-    return report_on_app("echo", ECHO, app)
+    return noted(report_on_app("echo", ECHO, app))
 
 
 def items(app: Any) -> Report:
     """Try the contract of the item socket on `app`."""
-    return report_on_app("items", ITEMS, app)
+    return noted(report_on_app("items", ITEMS, app))
 
 
 def chat(app: Any) -> Report:
     """Try the contract of the chat on `app`."""
-    return report_on_app("chat", CHAT, app)
+    return noted(report_on_app("chat", CHAT, app))
 
 
 def ping(app: Any) -> Report:
     """Try the exercise of chapter 00: `app` answers `GET /ping`."""
-    return report_on_app("ping", chapter_00.PING, app)
+    return noted(report_on_app("ping", chapter_00.PING, app))
 
 
 def say(say: Any) -> Report:
     """Try the exercise of chapter 00: `say(url, text)` returns what comes back."""
-    return report_on("say", chapter_00.SAY, say)
+    return noted(report_on("say", chapter_00.SAY, say))
 
 
 def shout(app: Any) -> Report:
     """Try the exercise of chapter 01: `app` answers in capitals at `/shout`."""
-    return report_on_app("shout", chapter_01.SHOUT, app)
+    return noted(report_on_app("shout", chapter_01.SHOUT, app))
 
 
 def unmask(unmask: Any) -> Report:
     """Try the exercise of chapter 01: `unmask(payload, key)` undoes a client's masking."""
-    return report_on("unmask", chapter_01.UNMASK, unmask)
+    return noted(report_on("unmask", chapter_01.UNMASK, unmask))
 
 
 def total(app: Any) -> Report:
     """Try the exercise of chapter 01: `app` adds up lists of numbers at `/total`."""
-    return report_on_app("total", chapter_01.TOTAL, app)
+    return noted(report_on_app("total", chapter_01.TOTAL, app))
 
 
 def guests_wait_outside(function: Any) -> Report:
     """Try the exercise of chapter 02: `function(websocket)` lets guests in and closes them."""
-    return report_on("guests_wait_outside", chapter_02.GUESTS, function)
+    return noted(report_on("guests_wait_outside", chapter_02.GUESTS, function))
 
 
 def bearer(dependency: Any) -> Report:
     """Try the exercise of chapter 02: `dependency` takes the credential from a header."""
-    return report_on("bearer", chapter_02.BEARER, dependency)
+    return noted(report_on("bearer", chapter_02.BEARER, dependency))
 
 
 def joined(app: Any) -> Report:
     """Try the exercise of chapter 03: `app` announces a newcomer to those who are there."""
-    return report_on_app("joined", chapter_03.JOINED, app)
+    return noted(report_on_app("joined", chapter_03.JOINED, app))
 
 
 def whisper(manager_class: Any) -> Report:
     """Try the exercise of chapter 03: a `manager_class` with `whisper(message, client_id)`."""
-    return report_on("whisper", chapter_03.WHISPER, manager_class)
+    return noted(report_on("whisper", chapter_03.WHISPER, manager_class))
 
 
 def cursor_log(log_class: Any) -> Report:
     """Try the exercise of chapter 04: a `log_class` whose `read` tells what was lost."""
-    return report_on("cursor_log", chapter_04.CURSOR_LOG, log_class)
+    return noted(report_on("cursor_log", chapter_04.CURSOR_LOG, log_class))
 
 
 def patience(room: Any) -> Report:
     """Try the exercise of chapter 04: `room` cuts off who stalls, and keeps who is slow."""
-    return report_on("patience", chapter_04.PATIENCE, room)
+    return noted(report_on("patience", chapter_04.PATIENCE, room))
 
 
 def encode(encode: Any) -> Report:
     """Try the exercise of chapter 05: `encode(text)` makes the frame that a server sends."""
-    return report_on("encode", chapter_05.ENCODE, encode)
+    return noted(report_on("encode", chapter_05.ENCODE, encode))
 
 
 def once_a_turn(batcher_class: Any) -> Report:
     """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
-    return report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class)
+    return noted(report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class))

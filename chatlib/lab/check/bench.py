@@ -2,34 +2,31 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
 
 import websockets
 from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection
 
+from chatlib.lab.check.doors import why_not_let_in
+from chatlib.lab.check.wrong import Wrong, expect, shorten
+from chatlib.lab.log import Log
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 
-PATIENCE = 2.0  # seconds that a client waits for anything to come
+__all__ = ["Bench", "Client", "Outcome", "Wrong", "expect", "serving", "shorten"]
+
+PATIENCE = 1.0  # seconds that a client waits for anything to come
+OPEN_SECONDS = 2.0  # that it waits to be let in
+PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does by itself
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
+ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
-T = TypeVar("T")
-
-
-class Wrong(Exception):  # noqa: N818 - what an app did, and no error of the check's
-    """An app did otherwise than a rule says."""
-
-    def __init__(self, expected: object, got: object) -> None:
-        super().__init__(f"expected {expected}, got: {got}")
-
-
-def expect(got: T, expected: T) -> None:
-    """Raise `Wrong` unless `got` equals `expected`."""
-    if got != expected:
-        raise Wrong(repr(expected), repr(got))
+# The logs of the servers that a rule started, for what is in them when it fails.
+logs: ContextVar[list[Log]] = ContextVar("logs")
 
 
 class Client:
@@ -40,14 +37,15 @@ class Client:
 
     async def send(self, message: str | bytes, *, text: bool | None = None) -> None:
         """Send a message; `text=True` sends bytes in a text frame."""
-        await self.connection.send(message, text=text)
+        with contextlib.suppress(websockets.ConnectionClosed):  # what comes next says so
+            await self.connection.send(message, text=text)
 
     async def hears(self, *expected: str) -> None:
         """Wait for exactly these messages, in this order."""
         for message in expected:
             got = await self.next_message()
             if got != message:
-                raise Wrong(repr(message), got if isinstance(got, Outcome) else shorten(got))
+                raise Wrong(shorten(message), shorten(got), hint=hint_on_kind(got))
 
     async def is_closed_with(self, code: int, reason: str | None = None) -> None:
         """Wait for the server to close this connection with `code`, and `reason` if it is given."""
@@ -61,7 +59,7 @@ class Client:
     async def stays_connected(self) -> None:
         """Expect that the server answers a ping, and has not closed this connection."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PING_SECONDS):
                 await (await self.connection.ping())
         except (TimeoutError, websockets.ConnectionClosed) as error:
             raise Wrong("to stay connected", str(error) or "no answer to a ping") from None
@@ -69,13 +67,17 @@ class Client:
     async def next_message(self) -> "str | bytes | Outcome":
         """Return the next message, or how it came that there is none."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self.connection.recv()
-        except TimeoutError:
+            for _ in range(2):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE / 2):
+                        return await self.connection.recv()
+                with contextlib.suppress(TimeoutError):  # a machine that is slow answers it late
+                    async with asyncio.timeout(PING_SECONDS):
+                        await (await self.connection.ping())
             return Outcome(f"nothing within {PATIENCE:.0f} s")
         except websockets.ConnectionClosed as closed:
             if closed.rcvd is None:
-                return Outcome("the connection was lost without a close frame", 1006)
+                return Outcome("the connection ended without a close frame", 1006)
             code, reason = closed.rcvd.code, closed.rcvd.reason
             return Outcome(f"close {code}" + (f" {reason!r}" if reason else ""), code, reason)
 
@@ -96,15 +98,37 @@ class Outcome:
     def __str__(self) -> str:
         return self.words
 
+    __repr__ = __str__
+
+
+def hint_on_kind(got: object) -> str | None:
+    """Return a hint where a message is bytes and should have been text."""
+    if isinstance(got, bytes):
+        return "that is a binary message: send_text(…) sends text"
+    return None
+
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[Server]:
-    """Serve `app` meanwhile; start and stop it without holding up the event loop of the check."""
+    """Serve `app` meanwhile, without holding up the event loop of the check."""
     server = await asyncio.to_thread(Server, app)
+    logs.get([]).append(server.log)
+    notes_origins(server, ORIGINS)
     try:
         yield server
     finally:
-        await asyncio.to_thread(server.stop)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_SECONDS):
+                await server.settled()  # and so its log is complete
+        server.ask_to_stop()  # which takes it a tenth of a second, and nobody waits for that
+
+
+def notes_origins(server: Server, calls: int) -> None:
+    """Have a coroutine that is never awaited in `server` tell of its last `calls`; 0 as before."""
+    server.loop.call_soon_threadsafe(
+        sys.set_coroutine_origin_tracking_depth,
+        max(calls, ORIGINS if server.loop.get_debug() else 0),
+    )
 
 
 class Bench:
@@ -121,10 +145,13 @@ class Bench:
         try:
             opened = await self.open(path, headers)
         except websockets.InvalidStatus as refusal:
-            status = refusal.response.status_code
-            how = "never accepted, so HTTP 500" if status == 500 else f"HTTP {status}"
-            raise Wrong("to be let in", how) from None
-        except (OSError, websockets.WebSocketException, TimeoutError) as error:
+            how, hint = why_not_let_in(self.server.app, path, refusal.response.status_code)
+            raise Wrong("to be let in", how, hint=hint) from None
+        except TimeoutError:
+            how = f"neither accepted nor refused within {OPEN_SECONDS:.0f} s"
+            hint = "await websocket.accept() comes before everything that waits"
+            raise Wrong("to be let in", how, hint=hint) from None
+        except (OSError, websockets.WebSocketException) as error:
             raise Wrong("to be let in", f"no answer ({type(error).__name__})") from None
         try:
             yield Client(opened)
@@ -138,8 +165,12 @@ class Bench:
         try:
             opened = await self.open(path, headers)
         except websockets.InvalidStatus as refusal:
-            if refusal.response.status_code != 403:
-                raise Wrong("HTTP 403", f"HTTP {refusal.response.status_code}") from None
+            if (code := refusal.response.status_code) != 403:
+                hint = None if code == 500 else "raise WebSocketException(1008), no HTTPException"
+                raise Wrong("HTTP 403", f"HTTP {code}", hint=hint) from None
+        except TimeoutError:
+            how = f"neither accepted nor refused within {OPEN_SECONDS:.0f} s"
+            raise Wrong("HTTP 403", how) from None
         else:
             await opened.close()
             raise Wrong("HTTP 403", "let in")
@@ -147,14 +178,16 @@ class Bench:
             self.server.observers.remove(seen.append)
         raised = {event.raised for event in seen if event.kind == "refuse"}
         if raised != {1008}:
-            raise Wrong("the code 1008 to be raised", raised or "none")
+            codes = ", ".join(str(code) for code in raised if code is not None) or "none"
+            hint = "raise WebSocketException(1008), no HTTPException"
+            raise Wrong("a refusal with the code 1008", codes, hint=hint)
 
     async def open(self, path: str, headers: dict[str, str]) -> ClientConnection:
         """Open a connection to `path`."""
         return await websockets.connect(
             self.server.ws_url(path),
             additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
-            open_timeout=PATIENCE,
+            open_timeout=OPEN_SECONDS,
             close_timeout=0.5,
         )
 
@@ -171,10 +204,4 @@ class Bench:
         await self.calm()
         for line in self.server.log[self.first_line :]:
             if line.error is not None:
-                raise Wrong("no traceback in the log", f"{type(line.error).__name__}: {line.error}")
-
-
-def shorten(message: object) -> str:
-    """Return the repr of `message`, cut where it is long."""
-    text = repr(message)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+                raise Wrong("no traceback in the log", "one", error=line.error)

@@ -1,31 +1,76 @@
 """The rules of the exercises of chapter 00, start here."""
 
+import asyncio
+import json
+import secrets
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlib.core.manager import ConnectionManager
-from chatlib.lab.check.bench import Bench, expect, serving
+from chatlib.lab.check.bench import Bench, Wrong, expect, serving, shorten
+from chatlib.lab.check.calling import call, expect_returned
+from chatlib.lab.check.doors import endpoints_of, leads_to, no_endpoint
 from chatlib.lab.check.report import Rules
 
 PING, SAY = Rules(), Rules()
+PONG = '{"pong": true}'
+HANG_UP_SECONDS = 1.0  # how long a client may stay after `say` has returned
+AS_DICT = "return the dict {'pong': True}; FastAPI makes JSON of it"
 
 
 @PING.rule("GET /ping answers 200", hint="@pings.get('/ping') above a function", essential=True)
 async def ping_is_there(bench: Bench) -> None:
-    expect((await get(bench, "/ping")).status_code, 200)
+    await get(bench, "/ping")
 
 
-@PING.rule('the answer is {"pong": true}', hint="return a dict; FastAPI makes JSON of it")
+@PING.rule(f"the answer is {PONG}", hint=AS_DICT)
 async def ping_answers(bench: Bench) -> None:
-    expect((await get(bench, "/ping")).json(), {"pong": True})
+    for _ in range(3):
+        response = await get(bench, "/ping")
+        kind = response.headers.get("content-type", "no content type")
+        if "json" not in kind:
+            raise Wrong("JSON, which is application/json", kind, hint=AS_DICT)
+        expect_pong(response.text)
+
+
+def expect_pong(text: str) -> None:
+    """Raise `Wrong` unless `text` is the right JSON."""
+    try:
+        got = json.loads(text)
+    except ValueError:
+        raise Wrong(PONG, shorten(text)) from None
+    if isinstance(got, dict) and list(got) == ["pong"] and got["pong"] is True:
+        return
+    hint = None
+    if isinstance(got, str):
+        hint = "that is a text in JSON: return the dict itself, without json.dumps"
+    elif got is None:
+        hint = "the function returns None: it lacks a `return`"
+    elif isinstance(got, dict) and "pong" in got:
+        hint = "the value is the truth value True, and pong is the only key"
+    raise Wrong(PONG, text, hint=hint)
 
 
 async def get(bench: Bench, path: str) -> httpx2.Response:
-    """Return the answer to a GET of `path`."""
+    """Return the answer to a GET of `path`, which has to be 200."""
     async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-        return await client.get(bench.server.http_url(path))
+        response = await client.get(bench.server.http_url(path))
+    if response.status_code == 200:
+        return response
+    endpoints = endpoints_of(bench.server.app)
+    came, hint = str(response.status_code), None
+    if endpoints is not None and response.status_code in {307, 404, 405}:
+        fitting = [kind for kind, each in endpoints if leads_to(each, path)]
+        if "GET" not in fitting:
+            why, hint = no_endpoint("GET", path, endpoints, fitting)
+            came += f", {why}"
+    raise Wrong("200", came, hint=hint)
+
+
+# --- say ----------------------------------------------------------------------------------------
 
 
 @SAY.rule(
@@ -34,17 +79,81 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
     essential=True,
 )
 async def say_returns_both(say: Any) -> None:
-    async with serving(a_chat()) as server:
-        got = await say(server.ws_url("/ws/7"), "hello")
-    expect(got, ["You wrote: hello", "Client #7 says: hello"])
+    async with serving(Listener(a_chat())) as server:
+        got = await call(say, server.ws_url("/ws/7"), "hello", takes="(url, text)")
+    expect_messages(got, ["You wrote: hello", "Client #7 says: hello"])
+
+
+@SAY.rule(
+    "it sends the text once, as it is, to the address it is given",
+    hint="connect to `url`, send `text`, and nothing else",
+    essential=True,
+)
+async def say_sends(say: Any) -> None:
+    async with serving(listener := Listener(a_chat())) as server:
+        for text in ("", f"{secrets.token_hex(4)}  naïve ☕ ", "x" * 3000):
+            listener.paths.clear()
+            listener.heard.clear()
+            path = f"/ws/{secrets.randbelow(10**6)}"
+            await call(say, server.ws_url(path), text, takes="(url, text)")
+            if not listener.paths:
+                raise Wrong("a client that connects to url", "none came")
+            expect(listener.paths, [path])
+            expect(listener.heard, [text])
+
+
+@SAY.rule(
+    "what it returns is what came, whatever that is",
+    hint="return what recv() gives, and do not make the messages yourself",
+)
+async def say_returns_what_came(say: Any) -> None:
+    answers = [""] * 2
+    async with serving(answering(answers)) as server:
+        for _ in range(2):
+            answers[:] = [secrets.token_hex(6), secrets.token_hex(6)]
+            got = await call(say, server.ws_url("/ws/9"), "what comes?", takes="(url, text)")
+            expect_messages(got, answers)
 
 
 @SAY.rule("it hangs up when it has them", hint="`async with` closes the connection at its end")
 async def say_hangs_up(say: Any) -> None:
-    async with serving(a_chat()) as server:
-        await say(server.ws_url("/ws/8"), "bye")
-        # It returns only when the handler of every connection has ended.
-        await server.settled()
+    async with serving(listener := Listener(a_chat())) as server:
+        await call(say, server.ws_url("/ws/8"), "bye", takes="(url, text)")
+        try:
+            async with asyncio.timeout(HANG_UP_SECONDS):
+                # It returns only when the handler of every connection has ended.
+                await server.settled()
+        except TimeoutError:
+            came = f"still connected {HANG_UP_SECONDS:.0f} s after it returned"
+            raise Wrong("a client that closes its connection", came) from None
+    expect(listener.heard, ["bye"])
+
+
+def expect_messages(got: Any, messages: list[str]) -> None:
+    """Raise `Wrong` unless `got` is the list of `messages`."""
+    expect_returned(got, list, "a list of two texts")
+    expect(got, messages[:])
+
+
+class Listener:
+    """An app that notes who connects to another one, and what they send."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.paths: list[str] = []
+        self.heard: list[str | bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen() -> Any:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                text = message.get("text")
+                self.heard.append(message["bytes"] if text is None else text)
+            return message
+
+        if scope["type"] == "websocket":
+            self.paths.append(scope["path"])
+        await self.app(scope, listen, send)
 
 
 def a_chat() -> FastAPI:
@@ -58,5 +167,23 @@ def a_chat() -> FastAPI:
             await manager.send_personal_message(f"You wrote: {text}", websocket)
             await manager.broadcast(f"Client #{client_id} says: {text}")
         manager.disconnect(websocket)
+
+    return app
+
+
+def answering(answers: list[str]) -> FastAPI:
+    """Return an app that answers a text with these."""
+    app = FastAPI()
+
+    @app.websocket("/ws/9")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.receive_text()
+                for answer in answers:
+                    await websocket.send_text(answer)
+        except WebSocketDisconnect:
+            pass
 
     return app

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import re
+import secrets
 from html.parser import HTMLParser
 from typing import Any
 
@@ -13,7 +14,13 @@ from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
 from chatlib.lab.check.report import Rules
 
 TEXT_ONLY = "ask the message what it is before you use it, and close with 1003 and a reason"
+MARKS = "an HTML page begins with <!DOCTYPE html>; add_page(app, …) brings a finished one"
 LEAVING = "catch WebSocketDisconnect around the loop"
+
+
+def texts_of_today() -> list[str]:
+    """Return texts that no app can know before."""
+    return [secrets.token_hex(number) for number in range(1, 9)]
 
 
 def add_bad_input(rules: Rules, path: str, witness: str, call: Any, left: str | None) -> None:
@@ -34,6 +41,8 @@ def add_bad_input(rules: Rules, path: str, witness: str, call: Any, left: str | 
                 async with bench.client(path) as client:
                     await client.send(message, text=text)
                     await client.is_closed_with(code)
+                    if code == 1003 and not client.connection.close_reason:
+                        raise Wrong("close 1003 and a reason", "close 1003, and no reason")
                 if left is not None:
                     await watching.hears(left)
                 await watching.send("calm")
@@ -62,7 +71,17 @@ def add_origin(rules: Rules, path: str) -> None:
     @rules.rule("a page of another origin is refused with 403", hint="app.add_middleware(Guard)")
     async def foreign_origin(bench: Bench) -> None:
         port = bench.server.port
-        for origin in ("https://evil.example", f"http://127.0.0.1:{port + 1}", "null"):
+        here = f"127.0.0.1:{port}"
+        for origin in (
+            "https://evil.example",
+            f"http://127.0.0.1:{port + 1}",
+            "null",
+            "http://127.0.0.1",
+            f"http://evil.example:{port}",
+            f"http://{here}.evil.example",
+            f"http://not{here}",
+            f"https://evil.example/{here}",
+        ):
             await bench.is_refused(path, origin=origin)
 
     @rules.rule(

@@ -1,20 +1,29 @@
 """Rules that are tried on a reader's code, and the report of what came of them."""
 
 import asyncio
+import dataclasses
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
-from chatlib.lab.check.bench import Bench, Wrong
+from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
+from chatlib.lab.check.doors import what_is_no_app
+from chatlib.lab.check.mishap import Unawaited
+from chatlib.lab.check.verdict import explained, failure
+from chatlib.lab.check.wrong import Wrong
 from chatlib.lab.loopback import ServerError
+from chatlib.lab.prompt import where_blocked
 from chatlib.lab.routes import unheard_handlers
 from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 5.0  # how long the app may take over one rule
 ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
+SPARE_SECONDS = 3.0  # for what is done besides
 WIDTH = 90  # of a report, in characters
-
+BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 
 Try = Callable[[Any], Awaitable[None]]
 
@@ -55,7 +64,8 @@ class Report:
 
     Attributes:
         name: of what was checked.
-        lines: each rule with its mark and what came.
+        lines: each rule with its mark and what came. The rule's hint is the one that fits.
+        remark: what explains more than one line, or comes on top.
     """
 
     name: str
@@ -72,8 +82,8 @@ class Report:
         text = [self.name]
         for rule, mark, came in self.lines:
             line = f"  {mark} {rule.says:<{width}}  {came}".rstrip()
-            if len(line) > WIDTH:
-                line = f"  {mark} {rule.says}\n    {came}"
+            if len(line) > WIDTH or "\n" in came:
+                line = f"  {mark} {rule.says}\n    " + came.replace("\n", "\n    ")
             text.append(line)
             if mark == "✗":
                 text.append(f"    hint: {rule.hint}")
@@ -89,46 +99,56 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     never raises for a wrong answer, and comes back even if `subject` blocks its thread.
     """
     report = Report(name)
-    worker = threading.Thread(
-        target=lambda: asyncio.run(try_all(report, rules, subject)), daemon=True
-    )
-    worker.start()
+    with Unawaited() as unawaited:
+        worker = threading.Thread(
+            target=lambda: asyncio.run(try_all(report, rules, subject, unawaited)), daemon=True
+        )
+        worker.start()
+        tried = -1
+        while worker.is_alive() and tried < len(report.lines):
+            tried = len(report.lines)
+            worker.join(RULE_SECONDS + SPARE_SECONDS)
     # A function under check that blocks has this thread to itself; there is no way to end it.
-    worker.join(RULE_SECONDS * (len(rules) + 1))
-    if worker.is_alive():
-        tried = len(report.lines)
-        stuck = Wrong("an answer", "your code blocks, and never gave way")
-        report.lines.append((rules[tried], "✗", str(stuck)))
+    if worker.is_alive() and tried < len(rules):
+        stuck = Wrong("an answer", f"your code blocks, and never gave way: {where_blocked(worker)}")
+        rule = dataclasses.replace(rules[tried], hint=BLOCKS)
+        report.lines.append((rule, "✗", str(stuck)))
         waits(report, rules[tried + 1 :])
         report.remark = "Restart the kernel to be rid of it."
     return report
 
 
-async def try_all(report: Report, rules: Sequence[Rule], subject: Any) -> None:
+async def try_all(
+    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited
+) -> None:
     """Try each rule, and note what came in `report`."""
+    sys.set_coroutine_origin_tracking_depth(ORIGINS)
     for number, rule in enumerate(rules):
-        came = ""
-        try:
-            async with asyncio.timeout(RULE_SECONDS):
-                await rule.attempt(subject)
-        except Wrong as wrong:
-            came = str(wrong)
-        except TimeoutError:
-            came = str(Wrong("an answer", f"none within {RULE_SECONDS:.0f} s"))
-        except Exception as error:
-            came = f"{type(error).__name__}: {error}"
-        report.lines.append((rule, "✗" if came else "✓", came))
-        blocked = isinstance(subject, Bench) and came and not await is_alive(subject.server)
-        if blocked:
-            report.remark = (
-                f"The server's event loop is blocked: {subject.server.where_blocked()}. "
-                "Restart the kernel to be rid of it."
-            )
-        if came and (blocked or rule.essential):
+        kept = [subject.server.log] if isinstance(subject, Bench) else []
+        logs.set(kept)
+        lines, warned = sum(map(len, kept)), len(unawaited.caught)
+        error = await failure(rule.attempt, subject, RULE_SECONDS)
+        blocked = False
+        if error is not None and isinstance(subject, Bench):
+            blocked = not await is_alive(subject.server)
+            if blocked:
+                report.remark = (
+                    f"The server's event loop is blocked: {subject.server.where_blocked()}. "
+                    "Restart the kernel to be rid of it."
+                )
+        if isinstance(subject, Bench) and not blocked:
+            await subject.calm()
+        if error is None:
+            report.lines.append((rule, "✓", ""))
+            continue
+        logged = [line.error for log in kept for line in log][lines:]
+        came, hint = explained(
+            error, rule.hint, rule.essential, logged, partial(unawaited.since, warned)
+        )
+        report.lines.append((dataclasses.replace(rule, hint=hint), "✗", came))
+        if blocked or rule.essential:
             waits(report, rules[number + 1 :])
             return
-        if isinstance(subject, Bench):
-            await subject.calm()
 
 
 def waits(report: Report, rules: Sequence[Rule]) -> None:
@@ -148,22 +168,32 @@ async def is_alive(server: Server) -> bool:
 
 def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
     """Try `rules` on `app`: on the server that runs it already, or on one of its own."""
+    strange = what_is_no_app(app)
+    if strange is not None:
+        return no_start(name, rules, str(Wrong("an app", strange[0])), strange[1])
+    if isinstance(app, Server):
+        app = app.app
     running = server_of(app)
-    if running is not None:
-        return with_remarks(report_on(name, rules, Bench(running)), app)
     try:
-        server = Server(app, name=name)
+        server = running or Server(app, name=name)
     except (ServerError, TypeError) as error:
-        start = Rule("the app starts", "the message is that of the app", no_attempt, essential=True)
-        report = Report(name, [(start, "✗", str(error))])
-        waits(report, rules)
-        return report
+        return no_start(name, rules, str(error), "the message is that of the app")
+    notes_origins(server, ORIGINS)
     report = report_on(name, rules, Bench(server))
-    if report.remark:  # it is blocked, and to wait for it would block this cell
+    if running is not None:
+        notes_origins(server, 0)
+    elif report.remark:  # it is blocked, and to wait for it would block this cell
         server.ask_to_stop()
     else:
         server.stop()
     return with_remarks(report, app)
+
+
+def no_start(name: str, rules: Sequence[Rule], came: str, hint: str) -> Report:
+    """Return the report on an app that never ran."""
+    report = Report(name, [(Rule("the app starts", hint, no_attempt, essential=True), "✗", came)])
+    waits(report, rules)
+    return report
 
 
 def with_remarks(report: Report, app: Any) -> Report:

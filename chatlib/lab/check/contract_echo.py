@@ -1,0 +1,58 @@
+"""The contract of the echo, as rules."""
+
+from chatlib.core.guard import MAX_MESSAGE_BYTES
+from chatlib.lab.check.bench import Bench
+from chatlib.lab.check.common import (
+    MARKS,
+    add_bad_input,
+    add_no_traceback,
+    page_of,
+    texts_of_today,
+)
+from chatlib.lab.check.report import Rules
+
+ECHO = Rules()
+
+
+@ECHO.rule("a client is let in at /ws", hint="@app.websocket('/ws'), then accept()", essential=True)
+async def echo_lets_in(bench: Bench) -> None:
+    async with bench.client("/ws"):
+        pass
+
+
+@ECHO.rule(
+    "each text m comes back as 'Message text was: m'",
+    hint="send_text(f'Message text was: {text}'), in a loop",
+    essential=True,
+)
+async def echo_answers(bench: Bench) -> None:
+    async with bench.client("/ws") as client:
+        texts = ("hello", "", "naïve ☕ <b>", " as it is\n", "x" * MAX_MESSAGE_BYTES)
+        for text in (*texts, *texts_of_today()):
+            await client.send(text)
+            await client.hears(f"Message text was: {text}")
+
+
+@ECHO.rule("GET / is the page", hint=MARKS)
+async def echo_page(bench: Bench) -> None:
+    await page_of(bench)
+
+
+@ECHO.rule("two clients do not hear each other", hint="answer on the websocket that asked")
+async def echo_keeps_apart(bench: Bench) -> None:
+    async with bench.client("/ws") as one, bench.client("/ws") as other:
+        await one.send("mine")
+        await one.hears("Message text was: mine")
+        await other.send("yours")
+        await other.hears("Message text was: yours")
+        await one.send("mine again")
+        await one.hears("Message text was: mine again")
+
+
+def echo_call(text: str) -> tuple[str, ...]:
+    """Return what an echo client hears after it sent `text`."""
+    return (f"Message text was: {text}",)
+
+
+add_bad_input(ECHO, "/ws", "/ws", echo_call, None)
+add_no_traceback(ECHO, "/ws")

@@ -1,0 +1,187 @@
+"""`check.guests_wait_outside` tells right answers from wrong ones."""
+
+import functools
+from typing import Annotated
+
+import pytest
+from answers import expect_accepted, expect_rejected
+from fastapi import Query, WebSocket, WebSocketException
+from starlette.websockets import WebSocketState
+
+from chatlib.lab import check
+
+CLOSED = "a guest is let in and then closed with 4401"
+WHY = "the reason is 'sign in first'"
+STAY = "anybody else stays connected"
+QUIET = "none of this left a traceback in the log"
+
+
+def guests(code=4401, reason="sign in first", is_guest=lambda token: token.startswith("guest-")):
+    """Return an answer that closes with these whom `is_guest` takes for one."""
+
+    async def guests_wait_outside(websocket: WebSocket):
+        await websocket.accept()
+        if is_guest(websocket.query_params.get("token", "")):
+            await websocket.close(code, reason)
+
+    return guests_wait_outside
+
+
+async def stub(websocket: WebSocket) -> None: ...
+
+
+async def refuses(websocket: WebSocket):
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        raise WebSocketException(4401, "sign in first")
+    await websocket.accept()
+
+
+async def closes_before_it_accepts(websocket: WebSocket):
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+    await websocket.accept()
+
+
+async def accepts_guests_alone(websocket: WebSocket):
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.accept()
+        await websocket.close(4401, "sign in first")
+
+
+async def takes_a_token_for_granted(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params["token"].startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+
+
+async def forgets_await_before_accept(websocket: WebSocket):
+    websocket.accept()
+
+
+async def forgets_await_before_close(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        websocket.close(4401, "sign in first")
+
+
+async def listens(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+    else:
+        await websocket.receive_text()
+
+
+async def speaks(websocket: WebSocket):
+    await websocket.accept()
+    await websocket.send_text("hello")
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+
+
+async def closes_twice(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+        await websocket.close(1000)
+
+
+async def in_the_wrong_order(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close("sign in first", 4401)
+
+
+def plain(websocket: WebSocket):
+    websocket.accept()
+
+
+class Guests:
+    async def __call__(self, websocket: WebSocket):
+        await guests()(websocket)
+
+
+WRONG = {
+    "the stub": (stub, CLOSED, "await websocket.accept() comes first"),
+    "it refuses": (refuses, CLOSED, "a close code needs an open WebSocket"),
+    "it closes before it accepts": (closes_before_it_accepts, CLOSED, "got: HTTP 403"),
+    "another code": (guests(code=1008), CLOSED, "expected close 4401, got: close 1008"),
+    "no guest at all": (guests(is_guest=lambda token: False), CLOSED, "got: nothing within 1 s"),
+    "one guest alone": (guests(is_guest="guest-1".__eq__), CLOSED, "got: nothing within 1 s"),
+    "no reason": (guests(reason=None), WHY, "with the reason 'sign in first', got: close 4401"),
+    "another reason": (guests(reason="Sign in first."), WHY, "'Sign in first.'"),
+    "everybody": (guests(is_guest=lambda token: True), STAY, "got: close 4401"),
+    "a guest anywhere": (guests(is_guest=lambda token: "guest-" in token), STAY, "close 4401"),
+    "no dash": (guests(is_guest=lambda token: token.startswith("guest")), STAY, "close 4401"),
+    "letters of guest-": (
+        guests(is_guest=lambda token: token.lstrip("guest-") != token),
+        STAY,
+        "close only a token that starts",
+    ),
+    "no token": (
+        guests(is_guest=lambda token: not token or token.startswith("guest-")),
+        STAY,
+        "close 4401",
+    ),
+    "it accepts guests alone": (accepts_guests_alone, STAY, "accept() comes first"),
+    "a token for granted": (takes_a_token_for_granted, STAY, "KeyError: 'token'"),
+    "no await before accept": (forgets_await_before_accept, CLOSED, "the call of accept()"),
+    "no await before close": (forgets_await_before_close, CLOSED, "the call of close()"),
+    "it listens itself": (listens, STAY, "got: nothing within 1 s"),
+    "it speaks": (speaks, CLOSED, "got: the message 'hello'"),
+    "it closes twice": (closes_twice, QUIET, "after a close there is nothing"),
+    "code and reason in the wrong order": (in_the_wrong_order, CLOSED, "Error"),
+    "def": (plain, CLOSED, "the call of accept()"),
+    "a class for a function": (Guests, CLOSED, "an instance: Guests()"),
+    "nothing for a function": (None, CLOSED, "a function that takes (websocket)"),
+}
+
+
+async def without_types(ws):
+    await ws.accept()
+    if (ws.query_params.get("token") or "")[:6] == "guest-":
+        await ws.close(code=4401, reason="sign in first")
+
+
+async def with_query(socket: WebSocket, token: Annotated[str, Query()] = ""):
+    await socket.accept()
+    if token.startswith("guest-"):
+        await socket.close(reason="sign in first", code=4401)
+
+
+async def with_default(ws: WebSocket, token: str | None = None):
+    await ws.accept()
+    if token is not None and token.startswith("guest-"):
+        raise WebSocketException(4401, "sign in first")
+
+
+async def with_yield(websocket: WebSocket):
+    await guests()(websocket)
+    yield
+    assert websocket.client_state in WebSocketState
+
+
+async def two(websocket: WebSocket, code: int):
+    await guests(code)(websocket)
+
+
+RIGHT = {
+    "the solution": guests(),
+    "no types": without_types,
+    "a parameter for the token": with_query,
+    "an exception after accept": with_default,
+    "yield": with_yield,
+    "an instance of a class": Guests(),
+    "a partial": functools.partial(two, code=4401),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_rejected_by_its_rule(name):
+    answer, rule, words = WRONG[name]
+    expect_rejected(check.guests_wait_outside(answer), rule, words)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_is_accepted(name):
+    expect_accepted(check.guests_wait_outside(RIGHT[name]))
