@@ -13,6 +13,7 @@ from chatlib.lab.check import (
     chapter_03,
     chapter_04,
     chapter_05,
+    chapter_06,
 )
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.progress import noted
@@ -27,6 +28,7 @@ __all__ = [
     "cursor_log",
     "echo",
     "encode",
+    "follow",
     "guests_wait_outside",
     "items",
     "joined",
@@ -120,3 +122,8 @@ def encode(encode: Any) -> Report:
 def once_a_turn(batcher_class: Any) -> Report:
     """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
     return noted(report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class))
+
+
+def follow(function: Any) -> Report:
+    """Try the exercise of chapter 06: `function(websocket, queue)` is a handler that only sends."""
+    return noted(report_on("follow", chapter_06.FOLLOW, function))

@@ -1,0 +1,357 @@
+"""`check.follow` knows a handler that only sends from those that nearly do."""
+
+import asyncio
+import contextlib
+
+import anyio
+import pytest
+from answers import expect_accepted, expect_rejected
+from fastapi import WebSocketDisconnect
+
+from chatlib.lab import check
+
+ARRIVES = "each item of the queue goes to the client, in order, an empty text too"
+THROWN_AWAY = "what the client says is thrown away, text or bytes, and the feed goes on"
+RETURNS = "it returns when the client has left, though nothing is in the queue"
+TAKES_NOTHING = "after the client has left, it takes nothing more from the queue"
+NO_TASK = "it leaves no task behind"
+
+
+async def send_all(websocket, queue):
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_text(await queue.get())
+
+
+async def until_gone(websocket):
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def as_handed_out(websocket, queue):
+    while True:
+        await websocket.send_text(await queue.get())
+
+
+async def sends_one(websocket, queue):
+    await websocket.send_text(await queue.get())
+    await until_gone(websocket)
+
+
+async def receives_first(websocket, queue):
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        await websocket.send_text(await queue.get())
+
+
+async def takes_turns(websocket, queue):
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_text(await queue.get())
+            await websocket.receive_text()
+
+
+async def stops_at_an_empty_text(websocket, queue):
+    async def send():
+        while text := await queue.get():
+            await websocket.send_text(text)
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    sending.cancel()
+
+
+async def sends_bytes(websocket, queue):
+    async def send():
+        while True:
+            await websocket.send_bytes((await queue.get()).encode())
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    sending.cancel()
+
+
+async def sends_what_is_there(websocket, queue):
+    while not queue.empty():
+        await websocket.send_text(queue.get_nowait())
+    await until_gone(websocket)
+
+
+async def accepts_again(websocket, queue):
+    await websocket.accept()
+    await as_handed_out(websocket, queue)
+
+
+async def forgets_to_await(websocket, queue):
+    async def send():
+        while True:
+            websocket.send_text(await queue.get())
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    sending.cancel()
+
+
+def no_coroutine(websocket, queue):
+    asyncio.create_task(send_all(websocket, queue))  # noqa: RUF006
+
+
+async def returns_at_once(websocket, queue):
+    no_coroutine(websocket, queue)
+
+
+async def receives_once(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    await websocket.receive()
+    sending.cancel()
+
+
+async def takes_text_alone(websocket, queue):
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send_all(websocket, queue))
+        async for _ in websocket.iter_text():
+            pass
+        sending.cancel()
+
+
+async def answers(websocket, queue):
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send_all(websocket, queue))
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            await websocket.send_text(f"you said {message.get('text')}")
+        sending.cancel()
+
+
+async def closes_who_talks(websocket, queue):
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send_all(websocket, queue))
+        if (await websocket.receive())["type"] != "websocket.disconnect":
+            await websocket.close(1003)
+            await until_gone(websocket)
+        sending.cancel()
+
+
+async def looks_at_the_state(websocket, queue):
+    while websocket.client_state.name == "CONNECTED":
+        await websocket.send_text(await queue.get())
+
+
+async def polls_the_state(websocket, queue):
+    while websocket.client_state.name == "CONNECTED":
+        with contextlib.suppress(TimeoutError):
+            await websocket.send_text(await asyncio.wait_for(queue.get(), 0.01))
+
+
+async def joins_the_sender(websocket, queue):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(send_all(websocket, queue))
+        tasks.create_task(until_gone(websocket))
+
+
+async def lets_it_escape(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    try:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+    finally:
+        sending.cancel()
+
+
+async def catches_without_a_star(websocket, queue):
+    async def listen():
+        await until_gone(websocket)
+        raise WebSocketDisconnect
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send_all(websocket, queue))
+            tasks.create_task(listen())
+    except WebSocketDisconnect:
+        pass
+
+
+async def awaits_what_it_cancelled(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    await until_gone(websocket)
+    sending.cancel()
+    await sending
+
+
+async def gathers(websocket, queue):
+    async def listen():
+        await until_gone(websocket)
+        raise WebSocketDisconnect
+
+    with contextlib.suppress(WebSocketDisconnect):
+        await asyncio.gather(send_all(websocket, queue), listen())
+
+
+async def forgets_the_pending(websocket, queue):
+    both = [asyncio.create_task(job) for job in (send_all(websocket, queue), until_gone(websocket))]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def cancels_after_one_more(websocket, queue):
+    gone = asyncio.Event()
+
+    async def send():
+        while not gone.is_set():
+            text = await queue.get()
+            if not gone.is_set():
+                await websocket.send_text(text)
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    gone.set()
+    return sending.get_name()
+
+
+async def empties_the_queue(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    await until_gone(websocket)
+    sending.cancel()
+
+    async def drain():
+        while True:
+            await queue.get()
+
+    asyncio.create_task(drain())  # noqa: RUF006
+
+
+async def leaves_a_heartbeat(websocket, queue):
+    async def beat():
+        await asyncio.Event().wait()
+
+    beating = asyncio.create_task(beat())
+    sending = asyncio.create_task(send_all(websocket, queue))
+    await until_gone(websocket)
+    sending.cancel()
+    return beating.get_name()
+
+
+WRONG = {
+    "as handed out": (as_handed_out, RETURNS, "it runs on after the client has left"),
+    "sends one": (sends_one, ARRIVES, "nothing within"),
+    "receives first": (receives_first, ARRIVES, "nothing within"),
+    "takes turns": (takes_turns, ARRIVES, "nothing within"),
+    "stops at an empty text": (stops_at_an_empty_text, ARRIVES, "''"),
+    "sends bytes": (sends_bytes, ARRIVES, "b'one'"),
+    "sends what is there": (sends_what_is_there, ARRIVES, "nothing within"),
+    "accepts again": (accepts_again, ARRIVES, "follow raised RuntimeError"),
+    "forgets to await": (forgets_to_await, ARRIVES, "send_text"),
+    "no coroutine function": (no_coroutine, ARRIVES, "write `async def`"),
+    "returns at once": (returns_at_once, ARRIVES, "follow returned"),
+    "receives once": (receives_once, THROWN_AWAY, "follow returned"),
+    "takes text alone": (takes_text_alone, THROWN_AWAY, "follow raised"),
+    "answers": (answers, THROWN_AWAY, "you said hello"),
+    "closes who talks": (closes_who_talks, THROWN_AWAY, "takes whatever comes"),
+    "looks at the state": (looks_at_the_state, RETURNS, "it runs on after the client has left"),
+    "polls the state": (polls_the_state, RETURNS, "it runs on after the client has left"),
+    "joins the sender": (joins_the_sender, RETURNS, "and then cancel the task"),
+    "lets it escape": (lets_it_escape, RETURNS, "follow raised WebSocketDisconnect"),
+    "catches without a star": (catches_without_a_star, RETURNS, "follow raised ExceptionGroup"),
+    "awaits what it cancelled": (awaits_what_it_cancelled, RETURNS, "follow raised CancelledError"),
+    "gathers": (gathers, TAKES_NOTHING, "1 of them taken"),
+    "forgets the pending": (forgets_the_pending, TAKES_NOTHING, "1 of them taken"),
+    "cancels after one more": (cancels_after_one_more, TAKES_NOTHING, "1 of them taken"),
+    "empties the queue": (empties_the_queue, TAKES_NOTHING, "2 of them taken"),
+    "leaves a heartbeat": (leaves_a_heartbeat, NO_TASK, "1, still running"),
+}
+
+
+async def solution(websocket, queue):
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send_all(websocket, queue))
+        await until_gone(websocket)
+        sending.cancel()
+
+
+async def with_except_star(websocket, queue):
+    async def send():
+        while True:
+            await websocket.send_text(await queue.get())
+
+    async def listen():
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send())
+            tasks.create_task(listen())
+    except* WebSocketDisconnect:
+        pass
+
+
+async def with_finally(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    try:
+        await until_gone(websocket)
+    finally:
+        sending.cancel()
+
+
+async def with_wait(websocket, queue):
+    both = {asyncio.ensure_future(job(websocket, queue)) for job in (send_all, listen_to)}
+    _, pending = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def listen_to(websocket, _):
+    await until_gone(websocket)
+
+
+async def with_anyio(websocket, queue):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send_all, websocket, queue)
+        await until_gone(websocket)
+        tasks.cancel_scope.cancel()
+
+
+async def in_one_task(websocket, queue):
+    """Waits for whichever comes first, and keeps what it began to wait for."""
+    item, message = asyncio.ensure_future(queue.get()), asyncio.ensure_future(websocket.receive())
+    while True:
+        await asyncio.wait({item, message}, return_when=asyncio.FIRST_COMPLETED)
+        if message.done():
+            if message.result()["type"] == "websocket.disconnect":
+                item.cancel()
+                return
+            message = asyncio.ensure_future(websocket.receive())
+        if item.done():
+            await websocket.send_text(item.result())
+            item = asyncio.ensure_future(queue.get())
+
+
+class Follower:
+    async def __call__(self, websocket, queue):
+        await solution(websocket, queue)
+
+
+RIGHT = {
+    "the solution": solution,
+    "except*": with_except_star,
+    "finally": with_finally,
+    "asyncio.wait": with_wait,
+    "anyio": with_anyio,
+    "in one task": in_one_task,
+    "an object that is called": Follower(),
+    "no coroutine function, and awaitable": lambda *given: solution(*given),
+}
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_rejected_by_its_rule(name):
+    answer, rule, words = WRONG[name]
+    expect_rejected(check.follow(answer), rule, words)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_is_accepted(name):
+    expect_accepted(check.follow(RIGHT[name]))
