@@ -13,6 +13,7 @@ from chatlib.lab.check import (
     chapter_03,
     chapter_04,
     chapter_05,
+    chapter_06b,
 )
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.report import Report, report_on, report_on_app
@@ -30,6 +31,7 @@ __all__ = [
     "once_a_turn",
     "patience",
     "ping",
+    "presence",
     "say",
     "shout",
     "total",
@@ -116,3 +118,8 @@ def encode(encode: Any) -> Report:
 def once_a_turn(batcher_class: Any) -> Report:
     """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
     return report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class)
+
+
+def presence(app: Any) -> Report:
+    """Try the exercise of chapter 06: `app` tells who is here, once for all tabs of a user."""
+    return report_on_app("presence", chapter_06b.PRESENCE, app)
