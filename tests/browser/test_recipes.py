@@ -44,11 +44,11 @@ def status(page: Page) -> Locator:
 
 @pytest.fixture
 def heartbeat(recipe: Callable[..., dict[str, Any]], page: Page) -> dict[str, Any]:
-    """What the cells on the heartbeat define; their page is open, with a clock that stands still."""
+    """What the cells on the heartbeat define; their page is open, and its clock stands still."""
     defined = recipe("heartbeat-app", "heartbeat-script", "heartbeat-page")
     page.clock.install(time=0)
     page.clock.pause_at(1)
-    page.goto(defined["server"].http_url("/"))
+    page.goto(defined["heartbeat"].http_url("/"))
     expect(status(page)).to_have_text("Connected.")
     return defined
 
@@ -58,12 +58,13 @@ def test_the_page_of_the_recipe_connects_again_after_a_restart(
 ) -> None:
     defined = recipe("reconnect-page")
     page.clock.install()
-    page.goto(defined["server"].http_url("/"))
+    server = defined["page_server"]
+    page.goto(server.http_url("/"))
     expect(status(page)).to_have_text("Connected.")
-    defined["server"].stop()
+    server.stop()
     expect(status(page)).to_contain_text("Connection lost")
     expect(status(page)).to_contain_text("1012")
-    serve(defined["again"], port=defined["server"].port)
+    serve(defined["again"], port=server.port)
     page.clock.run_for(20_000)
     expect(status(page)).to_contain_text("Connected again")
 
@@ -104,5 +105,5 @@ def test_a_heartbeat_without_an_answer_is_seen_in_the_page_which_connects_again(
 def test_the_page_with_a_heartbeat_sees_a_server_that_stops(
     heartbeat: dict[str, Any], page: Page, handshakes_may_fail: None
 ) -> None:
-    heartbeat["server"].stop()
+    heartbeat["heartbeat"].stop()
     expect(status(page)).to_have_text("Lost: closed with 1012. Connecting again…")
