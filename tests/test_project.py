@@ -66,7 +66,7 @@ def test_environment_yml_names_the_packages_of_pyproject():
 def test_the_chapters_import_nothing_but_what_the_extra_lab_brings():
     wanted = {re.match(r"[a-z0-9-]+", name)[0] for name in PROJECT["dependencies"] + EXTRAS["lab"]}
     # What these need comes with them.
-    wanted |= {"chatlib", "starlette", "httpx"}
+    wanted |= {"chatlib", "anyio", "httpx", "pydantic", "starlette"}
     owners = importlib.metadata.packages_distributions()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for module in modules_of(path) - set(sys.stdlib_module_names):

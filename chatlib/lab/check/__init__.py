@@ -13,7 +13,10 @@ from chatlib.lab.check import (
     chapter_03,
     chapter_04,
     chapter_05,
-    chapter_06,
+    chapter_06_follow,
+    chapter_06_presence,
+    chat_fault,
+    subscribing,
 )
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.progress import noted
@@ -28,6 +31,7 @@ __all__ = [
     "cursor_log",
     "echo",
     "encode",
+    "fault",
     "follow",
     "guests_wait_outside",
     "items",
@@ -35,9 +39,11 @@ __all__ = [
     "once_a_turn",
     "patience",
     "ping",
+    "presence",
     "say",
     "shout",
     "summary",
+    "topics",
     "total",
     "unmask",
     "whisper",
@@ -126,4 +132,19 @@ def once_a_turn(batcher_class: Any) -> Report:
 
 def follow(function: Any) -> Report:
     """Try the exercise of chapter 06: `function(websocket, queue)` is a handler that only sends."""
-    return noted(report_on("follow", chapter_06.FOLLOW, function))
+    return noted(report_on("follow", chapter_06_follow.FOLLOW, function))
+
+
+def presence(app: Any) -> Report:
+    """Try the exercise of chapter 06: `app` tells who is here, once for all tabs of a user."""
+    return noted(report_on_app("presence", chapter_06_presence.PRESENCE, app))
+
+
+def fault(app: Any) -> Report:
+    """Try the open exercise on a chat with a fault: `app` is that chat without it."""
+    return noted(report_on_app("fault", chat_fault.FAULT, app))
+
+
+def topics(app: Any) -> Report:
+    """Try the open exercise on topics: clients of `app` subscribe to what they want to hear."""
+    return noted(report_on_app("topics", subscribing.TOPICS, app))

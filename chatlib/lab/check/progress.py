@@ -23,6 +23,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "03_chat": ("joined", "whisper"),
     "04_when_it_breaks": ("cursor_log", "patience"),
     "05_fan_out": ("encode", "once_a_turn"),
+    "06_in_your_own_app": ("follow", "presence"),
+    "open_exercises": ("fault", "topics"),
 }
 MARKER = ".chatlib-course.json"  # `python -m chatlib course FOLDER` puts it there
 STATE = ".chatlib-progress.json"

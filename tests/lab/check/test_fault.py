@@ -10,7 +10,7 @@ import chatlib.chat
 from chatlib import Guard, receive_text
 from chatlib.core.pages import add_page
 from chatlib.lab import check
-from chatlib.lab.check.open_exercises import fault
+from chatlib.lab.check import fault
 from chatlib.lab.plain import MendedManager
 
 CHATS = "the sender hears 'You wrote: m', and all hear 'Client #… says: m'"

@@ -10,7 +10,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 import chatlib
 from chatlib import receive_text
-from chatlib.lab.check.open_exercises import topics
+from chatlib.lab.check import topics
 from chatlib.lab.plain import MendedManager
 
 CHATS = "what is no command all hear, as before: 'Client #… says: m'"

@@ -1,24 +1,12 @@
-"""The rules of the open exercises: a fault to find in a chat, and topics to add to it."""
+"""The rules of the open exercise on a fault that is to be found in a chat."""
 
 import contextlib
-from typing import Any
 
 from chatlib.lab.check.bench import Bench, Client, Wrong
-from chatlib.lab.check.report import Report, Rules, report_on_app
-from chatlib.lab.check.subscribing import TOPICS
+from chatlib.lab.check.report import Rules
 from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
 
 FAULT = Rules()
-
-
-def fault(app: Any) -> Report:
-    """Try the open exercise on a chat with a fault: `app` is that chat without it."""
-    return report_on_app("fault", FAULT, app)
-
-
-def topics(app: Any) -> Report:
-    """Try the open exercise on topics: clients of `app` subscribe to what they want to hear."""
-    return report_on_app("topics", TOPICS, app)
 
 
 @FAULT.rule(

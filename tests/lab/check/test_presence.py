@@ -1,0 +1,265 @@
+"""`check.presence` knows a lobby that tells who is here from those that nearly do."""
+
+import contextlib
+from collections import Counter, defaultdict
+
+import pytest
+from answers import expect_accepted, expect_rejected
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+from chatlib import ConnectionManager, Room, receive_text
+from chatlib.lab import check
+
+TALK = "what a user says is heard by all as 'ana: hello', as before"
+FIRST = "the first tab opens: all hear 'bea is here', once, even if she says nothing"
+SECOND = "a second tab of hers opens: nobody is told"
+ONE_OF_TWO = "one of two tabs closes: nobody is told"
+LAST = "the last tab closes: all hear 'eva has left', once"
+AGAIN = "who comes again is announced again, and so is the leaving"
+ANY_END = "a tab that is cut off, or closed for a binary message, has gone too"
+
+
+async def nothing(*_):
+    """Do nothing."""
+
+
+class Lobby:
+    """The exercise's app: `come`, `go` and `hear` are what an answer does at each place."""
+
+    def __init__(self, come=nothing, go=nothing, hear=None):
+        self.room = Room()
+        self.tabs = Counter()
+        self.seen = set()
+        self.app = FastAPI()
+
+        @self.app.websocket("/ws/{user}")
+        async def be_in_the_lobby(websocket: WebSocket, user: str):
+            await websocket.accept()
+            await come(self, user, websocket)
+            self.room.join(websocket)
+            try:
+                while True:
+                    text = await receive_text(websocket)
+                    if hear is None:
+                        await self.room.publish(f"{user}: {text}")
+                    else:
+                        await hear(self, user, text)
+            except WebSocketDisconnect as gone:
+                self.code = gone.code
+            finally:
+                self.room.leave(websocket)
+                await go(self, user, websocket)
+
+
+async def counts_up(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    if lobby.tabs[user] == 1:
+        await lobby.room.publish(f"{user} is here")
+
+
+async def counts_down(lobby, user, websocket):
+    lobby.tabs[user] -= 1
+    if lobby.tabs[user] == 0:
+        await lobby.room.publish(f"{user} has left")
+
+
+async def tells_each_tab(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    await lobby.room.publish(f"{user} is here")
+
+
+async def tells_each_closing(lobby, user, websocket):
+    await lobby.room.publish(f"{user} has left")
+
+
+async def counts_all_users_together(lobby, user, websocket):
+    await counts_up(lobby, "all", websocket)
+
+
+async def tells_only_the_tab_itself(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    if lobby.tabs[user] == 1:
+        await websocket.send_text(f"{user} is here")
+
+
+async def other_words(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    if lobby.tabs[user] == 1:
+        await lobby.room.publish(f"{user} joined")
+
+
+async def compares_parts_of_names(lobby, user, websocket):
+    if not any(user in name for name in lobby.tabs.elements()):
+        await lobby.room.publish(f"{user} is here")
+    lobby.tabs[user] += 1
+
+
+async def adds_to_a_set(lobby, user, websocket):
+    if user not in lobby.seen:
+        lobby.seen.add(user)
+        await lobby.room.publish(f"{user} is here")
+
+
+async def takes_out_of_the_set(lobby, user, websocket):
+    if user in lobby.seen:
+        lobby.seen.discard(user)
+        await lobby.room.publish(f"{user} has left")
+
+
+async def tells_twice(lobby, user, websocket):
+    await counts_up(lobby, user, websocket)
+    if lobby.tabs[user] == 1:
+        await lobby.room.publish(f"{user} is here")
+
+
+async def tells_when_it_speaks(lobby, user, text):
+    if user not in lobby.seen:
+        lobby.seen.add(user)
+        await lobby.room.publish(f"{user} is here")
+    await lobby.room.publish(f"{user}: {text}")
+
+
+async def stays_until_no_name_is_alike(lobby, user, websocket):
+    lobby.tabs[user] -= 1
+    if not any(name.startswith(user) for name in lobby.tabs.elements()):
+        await lobby.room.publish(f"{user} has left")
+
+
+async def adds_to_the_set_and_counts(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    await adds_to_a_set(lobby, user, websocket)
+
+
+async def only_after_a_goodbye(lobby, user, websocket):
+    if lobby.code == 1000:
+        await counts_down(lobby, user, websocket)
+
+
+async def in_capitals(lobby, user, text):
+    await lobby.room.publish(f"{user}: {text.upper()}")
+
+
+async def to_nobody(lobby, user, text):
+    pass
+
+
+def counts_down_in_the_except():
+    """An app that counts down where it catches the disconnect, and nowhere else."""
+    app, lobby = FastAPI(), Lobby()
+
+    @app.websocket("/ws/{user}")
+    async def be_in_the_lobby(websocket: WebSocket, user: str):
+        await websocket.accept()
+        await counts_up(lobby, user, websocket)
+        lobby.room.join(websocket)
+        try:
+            while True:
+                await lobby.room.publish(f"{user}: {await websocket.receive_text()}")
+        except WebSocketDisconnect:
+            lobby.room.leave(websocket)
+            await counts_down(lobby, user, websocket)
+        except KeyError:
+            await websocket.close(1003)
+
+    return app
+
+
+WRONG = {
+    "as handed out": (Lobby().app, FIRST, "Counter"),
+    "each tab": (Lobby(tells_each_tab, counts_down).app, SECOND, "becomes 1"),
+    "each closing": (Lobby(counts_up, tells_each_closing).app, ONE_OF_TWO, "becomes 0"),
+    "a set": (Lobby(adds_to_a_set, takes_out_of_the_set).app, ONE_OF_TWO, "becomes 0"),
+    "never counts down": (Lobby(counts_up).app, LAST, "got: nothing"),
+    "a set that is never emptied": (
+        Lobby(adds_to_the_set_and_counts, counts_down).app,
+        AGAIN,
+        "got: ['fay has left']",
+    ),
+    "one count for all": (
+        Lobby(counts_all_users_together, counts_down).app,
+        FIRST,
+        "['beatrice is here'], got: nothing",
+    ),
+    "tells only the tab": (Lobby(tells_only_the_tab_itself, counts_down).app, FIRST, "nothing"),
+    "other words": (Lobby(other_words, counts_down).app, TALK, "ana joined"),
+    "a part of a name": (Lobby(compares_parts_of_names, counts_down).app, FIRST, "'bea is here'"),
+    "the beginning of a name": (
+        Lobby(counts_up, stays_until_no_name_is_alike).app,
+        LAST,
+        "got: nothing",
+    ),
+    "twice": (Lobby(tells_twice, counts_down).app, FIRST, "is here"),
+    "only when it speaks": (Lobby(hear=tells_when_it_speaks).app, FIRST, "'bea is here'"),
+    "only after a goodbye": (Lobby(counts_up, only_after_a_goodbye).app, ANY_END, "finally"),
+    "in the except": (counts_down_in_the_except(), ANY_END, "finally"),
+    "says nothing any more": (Lobby(counts_up, counts_down, to_nobody).app, TALK, "nothing within"),
+    "says it differently": (Lobby(counts_up, counts_down, in_capitals).app, TALK, "nothing within"),
+}
+
+
+def with_sets():
+    """An app that keeps a set of connections for each user, and joins first."""
+    app, everybody = FastAPI(), Room()
+    tabs = defaultdict(set)
+
+    @app.websocket("/ws/{user}")
+    async def be_in_the_lobby(websocket: WebSocket, user: str):
+        await websocket.accept()
+        everybody.join(websocket)
+        first = not tabs[user]
+        tabs[user].add(websocket)
+        if first:
+            await everybody.publish(f"{user} is here")
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await everybody.publish(f"{user}: {await receive_text(websocket)}")
+        tabs[user].remove(websocket)
+        everybody.leave(websocket)
+        if not tabs[user]:
+            del tabs[user]
+            await everybody.publish(f"{user} has left")
+
+    return app
+
+
+def with_a_list_and_a_manager():
+    """An app that keeps a list of names, and broadcasts with the manager."""
+    app, manager = FastAPI(), ConnectionManager()
+    names = []
+
+    @app.websocket("/ws/{user}")
+    async def be_in_the_lobby(websocket: WebSocket, user: str):
+        names.append(user)
+        if names.count(user) == 1:
+            await manager.broadcast(f"{user} is here")
+        await manager.connect(websocket)
+        try:
+            async for text in websocket.iter_text():
+                await manager.broadcast(f"{user}: {text}")
+        except KeyError:
+            await websocket.close(1003)
+        finally:
+            manager.disconnect(websocket)
+            names.remove(user)
+            if user not in names:
+                await manager.broadcast(f"{user} has left")
+
+    return app
+
+
+RIGHT = {
+    "the solution": Lobby(counts_up, counts_down).app,
+    "sets of connections": with_sets(),
+    "a list of names, and a manager": with_a_list_and_a_manager(),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_rejected_by_its_rule(name):
+    answer, rule, words = WRONG[name]
+    expect_rejected(check.presence(answer), rule, words)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_is_accepted(name):
+    expect_accepted(check.presence(RIGHT[name]))
