@@ -47,14 +47,16 @@ class Client:
             if got != message:
                 raise Wrong(shorten(message), shorten(got), hint=hint_on_kind(got))
 
-    async def is_closed_with(self, code: int, reason: str | None = None) -> None:
+    async def is_closed_with(
+        self, code: int, reason: str | None = None, *, hint: str | None = None
+    ) -> None:
         """Wait for the server to close this connection with `code`, and `reason` if it is given."""
         expected = f"close {code}" + (f" with the reason {reason!r}" if reason is not None else "")
         got = await self.next_message()
         if not isinstance(got, Outcome):
-            raise Wrong(expected, f"the message {shorten(got)}")
+            raise Wrong(expected, f"the message {shorten(got)}", hint=hint)
         if got.code != code or (reason is not None and got.reason != reason):
-            raise Wrong(expected, got)
+            raise Wrong(expected, got, hint=hint)
 
     async def stays_connected(self) -> None:
         """Expect that the server answers a ping, and has not closed this connection."""

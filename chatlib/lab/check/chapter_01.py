@@ -11,6 +11,7 @@ from chatlib.lab.check.report import Rules
 
 SHOUT, UNMASK, TOTAL = Rules(), Rules(), Rules()
 ROUNDS = 12
+ENDED = "the loop goes on after an answer: a `try` of its own is inside of it, for one text"
 
 
 @SHOUT.rule(
@@ -176,7 +177,7 @@ async def answer(client: Client, expected: str = "JSON") -> Any:
     if isinstance(got, bytes):
         raise Wrong("a text", f"the bytes {shorten(got)}", hint="send_json(…) sends a text")
     if isinstance(got, Outcome):
-        raise Wrong(expected, got)
+        raise Wrong(expected, got, hint=None if got.code is None else ENDED)
     try:
         read = json.loads(got)
     except ValueError:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, WebSocket
 
-from chatlib.lab.check.bench import Bench, Wrong, serving, shorten
+from chatlib.lab.check.bench import Bench, Outcome, Wrong, serving, shorten
 from chatlib.lab.check.calling import expect_function, expect_returned
 from chatlib.lab.check.report import Rules
 
 GUESTS, BEARER = Rules(), Rules()
+CLOSES = "after accept(): if the token starts with 'guest-', await websocket.close(4401, …)"
+LISTENS = "the function comes to its end at once: the endpoint behind it does the talking"
 
 # --- guests_wait_outside ------------------------------------------------------------------------
 
@@ -26,7 +28,7 @@ async def guests_are_closed(function: Any) -> None:
         bench = Bench(server)
         for name in ("1", "", f"guest-{secrets.token_hex(3)}"):
             async with bench.client(f"/ws?token=guest-{name}") as client:
-                await client.is_closed_with(4401)
+                await client.is_closed_with(4401, hint=CLOSES)
 
 
 @GUESTS.rule("the reason is 'sign in first'", hint="websocket.close(code, reason)")
@@ -49,7 +51,10 @@ async def members_stay(function: Any) -> None:
         for query in (*NO_GUESTS, *ELSEWHERE, f"?token={secrets.token_hex(3)}-guest-1"):
             async with bench.client(f"/ws{query}") as client:
                 await client.send("may I?")
-                await client.hears("you may")
+                got = await client.next_message()
+                if got != "you may":
+                    waited = isinstance(got, Outcome) and got.code is None
+                    raise Wrong("to stay", shorten(got), hint=LISTENS if waited else None)
 
 
 @GUESTS.rule("none of this left a traceback in the log", hint="after a close, do nothing more")

@@ -76,7 +76,10 @@ def no_endpoint(
     if f"{path}/" in paths:
         return how, "leave out the slash at the end of the path in the decorator"
     if not paths:
-        return how, None
+        hint = (
+            "a decorator .websocket(…) above the function adds one; hand in the app it belongs to"
+        )
+        return how, hint if kind == "WebSocket" else None
     return how, "the path in the decorator has to be this one, letter by letter"
 
 

@@ -34,6 +34,7 @@ HINTS = {
     "end there",
     r"KeyError: '(text|bytes)'": "a message of the other kind came, binary or text: "
     "ask it what it is before you use it",
+    r"KeyError": "there is no such key: .get(key, …) gives something else then",
     r"WebSocketDisconnect": "catch WebSocketDisconnect around the loop",
     r"ConnectionClosed": "the connection had ended: receive no more messages than are sent",
     r"NameError|UnboundLocalError": "Python does not know that name here: is it written as it is "
@@ -73,6 +74,18 @@ def innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free what `error` and those that led to it hold: coroutines that were never awaited, say."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, AttributeError):
+            error.obj = None
+        group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        for each in group:
+            let_go(each)
+        error = error.__cause__ or error.__context__
 
 
 def place_of(lines: Iterable[tuple[str, int]]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import WebSocketDisconnect
 
-from chatlib.lab.check.mishap import FORGOTTEN, hint_on, place_of, told
+from chatlib.lab.check.mishap import FORGOTTEN, hint_on, let_go, place_of, told
 from chatlib.lab.check.wrong import Wrong
 
 RAISES = "begin with that line: what it raises ends your function"
@@ -59,7 +59,7 @@ def explained(
         # How to begin is no hint where something was begun.
         begun = essential and "your code raised" in story
         hint = hint_on(cause) or (RAISES if begun else hint)
-        traceback.clear_frames(cause.__traceback__)  # which may hold what was never awaited
+        let_go(cause)
     if "<coroutine" in came:
         hint = FORGOTTEN
     warned = warning()

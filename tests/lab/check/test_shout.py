@@ -163,7 +163,7 @@ def to_the_last():
 
 WRONG = {
     "the stub": (at(stub), LET_IN, "await websocket.accept() comes first"),
-    "no endpoint": (FastAPI(), LET_IN, "no WebSocket endpoint at /shout; your app has: none"),
+    "no endpoint": (FastAPI(), LET_IN, "hand in the app that it belongs to"),
     "another path": (at(once, "/shot"), LET_IN, "at /shout; your app has: /shot"),
     "a path that ends with a slash": (at(once, "/shout/"), LET_IN, "leave out the slash"),
     "GET instead": (on_a_get(), LET_IN, "for WebSocket the decorator is .websocket"),
@@ -171,7 +171,11 @@ WRONG = {
     "no accept": (at(no_accept), LET_IN, "accept() comes first"),
     "no await before accept": (at(forgets_await_before_accept), LET_IN, "the call of accept()"),
     "no await before send": (at(forgets_await_before_send), CAPITALS, "the call of send_text()"),
-    "no await before receive": (at(forgets_await_before_receive), CAPITALS, "you forgot `await`"),
+    "no await before receive": (
+        at(forgets_await_before_receive),
+        CAPITALS,
+        "the call of receive_text()",
+    ),
     "it answers one text": (at(once), CAPITALS, "expected 'STRASSE', got: the connection ended"),
     "as it came": (answering(str), CAPITALS, "expected 'HELLO', got: 'hello'"),
     "the first letter alone": (answering(str.capitalize), CAPITALS, "got: 'Hello'"),

@@ -204,7 +204,7 @@ WRONG = {
     ),
     "an error that is no text": (answering(error_that_is_true), ERROR, "{'error': True}"),
     "an error and a total": (answering(error_and_total), ERROR, "'total': 0"),
-    "it ends at an error": (at(ends_at_an_error), ERROR, "the connection ended"),
+    "it ends at an error": (at(ends_at_an_error), ERROR, "the loop goes on after"),
     "the try is around the loop": (at(receives_json), ERROR, "for 6, got: the connection ended"),
     "Python instead of JSON": (at(sends_python), ADDS, "str(…) does not"),
     "JSON twice": (at(sends_json_twice), ADDS, "JSON of JSON"),
