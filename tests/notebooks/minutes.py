@@ -18,6 +18,7 @@ WORDS_A_MINUTE = 140
 CODE_LINES_A_MINUTE = 15
 GUESS_MINUTES = Fraction(1, 2)
 EXERCISE_MINUTES = 5
+OPEN_EXERCISE_MINUTES = 20
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOLD = re.compile(r"\babout (\d+) minutes\b")
 
@@ -38,12 +39,14 @@ def minutes(notebook: NotebookNode) -> int:
     """Return the minutes that `notebook` takes, to the nearest five."""
     guesses = sum(has_tag(cell, "guess") for cell in notebook.cells)
     exercises = sum(has_tag(cell, "exercise") for cell in notebook.cells)
+    open_exercises = sum(has_tag(cell, "open") for cell in notebook.cells)
     total = (
         Fraction(words(notebook), WORDS_A_MINUTE)
         + Fraction(code_lines(notebook), CODE_LINES_A_MINUTE)
         + Fraction(notebook.metadata.get("chatlib", {}).get("seconds", 0), 60)
         + GUESS_MINUTES * guesses
         + EXERCISE_MINUTES * exercises
+        + OPEN_EXERCISE_MINUTES * open_exercises
     )
     return round(total / 5) * 5
 

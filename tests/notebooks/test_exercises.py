@@ -1,4 +1,8 @@
-"""Every exercise fails as handed out, gives a hint, and is solved by its solution."""
+"""Every exercise fails as handed out, gives a hint, and is solved by its solution.
+
+An open exercise, tagged `open`, comes without one: there are many, and they are in the tests of its
+check.
+"""
 
 import ast
 import re
@@ -12,10 +16,9 @@ from refresh import code_cells, has_tag, text_of
 
 @dataclass
 class Exercise:
-    """An exercise: the cell with the stub, the folded hints and the code of the solution."""
+    """An exercise: the cell with the stub, and the code of the solution."""
 
     cell: NotebookNode
-    hints: list[NotebookNode]
     solution: str
 
 
@@ -23,18 +26,15 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
     """Return the exercises of `notebook`; what is between two solutions belongs together."""
     found = []
     stubs: list[NotebookNode] = []
-    hints: list[NotebookNode] = []
     for cell in notebook.cells:
         if has_tag(cell, "exercise"):
             stubs.append(cell)
-        elif has_tag(cell, "hint"):
-            hints.append(cell)
         elif has_tag(cell, "solution"):
             assert len(stubs) == 1, f"{cell.id} solves {[stub.id for stub in stubs]}"
             fences = re.findall(r"^```(\w*)\n(.*?)^```$", cell.source, re.MULTILINE | re.DOTALL)
             assert [language for language, _ in fences] == ["python"], cell.id
-            found.append(Exercise(stubs[0], hints, fences[0][1]))
-            stubs, hints = [], []
+            found.append(Exercise(stubs[0], fences[0][1]))
+            stubs = []
     assert stubs == [], "an exercise without a solution"
     return found
 
@@ -52,25 +52,30 @@ def solved(exercise: Exercise) -> str:
     return f"{exercise.solution}\n_report = {check}\nassert _report.passed, repr(_report)\n_report"
 
 
+def stubs_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the cells of all exercises, open ones too."""
+    return [cell for cell in notebook.cells if has_tag(cell, "exercise") or has_tag(cell, "open")]
+
+
 def test_a_chapter_has_exercises(notebook: NotebookNode) -> None:
-    assert 2 <= len(exercises(notebook)) <= 3
+    assert 2 <= len(stubs_of(notebook)) <= 3
 
 
 def test_an_exercise_is_a_stub_with_one_todo(notebook: NotebookNode) -> None:
-    for exercise in exercises(notebook):
-        source = exercise.cell.source
-        assert source.count("TODO") == 1, exercise.cell.id
-        assert check_of(source)
-        assert exercise.hints, f"{exercise.cell.id} has no folded hint"
+    for stub in stubs_of(notebook):
+        assert stub.source.count("TODO") == 1, stub.id
+        assert check_of(stub.source)
+        before = notebook.cells[notebook.cells.index(stub) - 1]
+        assert has_tag(before, "hint"), f"{stub.id} has no folded hint above it"
 
 
 def test_an_exercise_fails_as_handed_out_and_says_how_to_go_on(notebook: NotebookNode) -> None:
     """The outputs are stored; that they are what the stub gives, nbval sees to."""
-    for exercise in exercises(notebook):
-        assert not has_tag(exercise.cell, "nbval-ignore-output")
-        report = "\n".join(text_of(output) for output in exercise.cell.outputs)
-        assert re.search(r"^\s*✗ ", report, re.MULTILINE), exercise.cell.id
-        assert "hint:" in report, exercise.cell.id
+    for stub in stubs_of(notebook):
+        assert not has_tag(stub, "nbval-ignore-output")
+        report = "\n".join(text_of(output) for output in stub.outputs)
+        assert re.search(r"^\s*✗ ", report, re.MULTILINE), stub.id
+        assert "hint:" in report, stub.id
 
 
 def test_a_solution_is_no_part_of_the_stub(notebook: NotebookNode) -> None:
@@ -99,8 +104,8 @@ def test_the_check_of_an_exercise_is_tried_with_wrong_answers_and_right_ones(
     notebook: NotebookNode,
 ) -> None:
     """With eight or more that a learner might write, and three or more in other styles."""
-    for exercise in exercises(notebook):
-        name = re.findall(r"check\.(\w+)", check_of(exercise.cell.source))[0]
+    for stub in stubs_of(notebook):
+        name = re.findall(r"check\.(\w+)", check_of(stub.source))[0]
         path = Path(__file__).parents[1] / "lab" / "check" / f"test_{name}.py"
         answers = {
             target.id: len(node.value.keys)

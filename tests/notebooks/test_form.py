@@ -16,6 +16,7 @@ TAGS = {
     "guess",
     "hint",
     "nbval-ignore-output",
+    "open",
     "raises-exception",
     "solution",
 }
@@ -32,7 +33,7 @@ def without_fences(text: str) -> str:
 
 
 def test_the_course_has_its_chapters(chapter: Path) -> None:
-    assert re.fullmatch(r"\d\d_[a-z_]+\.ipynb", chapter.name)
+    assert re.fullmatch(r"(\d\d|open)_[a-z_]+\.ipynb", chapter.name)
 
 
 def test_execution_counts_run_from_1(notebook: NotebookNode) -> None:
