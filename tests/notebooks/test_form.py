@@ -146,6 +146,17 @@ def test_every_diagram_has_a_title_and_a_description(notebook: NotebookNode) -> 
         assert re.search(r"^\s*accDescr(: | \{)", text, re.MULTILINE), name
 
 
+def test_a_diagram_of_a_text_is_read_in_both_themes(notebook: NotebookNode) -> None:
+    """JupyterLab does not draw it anew when the theme changes, so its lines are grey."""
+    for cell in markdown(notebook):
+        for language, text in FENCE.findall(cell.source):
+            if language == "mermaid":
+                colour = "signalColor" if "sequenceDiagram" in text else "lineColor"
+                first = text.splitlines()[0]
+                assert first.startswith("%%{init: "), cell.id
+                assert f'"{colour}": "#777777"' in first, cell.id
+
+
 def test_an_output_is_understood_without_a_browser(notebook: NotebookNode) -> None:
     for cell in code_cells(notebook):
         for output in cell.outputs:

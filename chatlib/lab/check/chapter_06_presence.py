@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, shorten
 from chatlib.lab.check.report import Rules
@@ -67,9 +67,9 @@ class Lobby:
             raise Wrong("the handler to end when its tab is gone", "it goes on") from None
 
 
-def in_words(news: object) -> str:
+def in_words(news: Sequence[str]) -> str:
     """Return what somebody was told, in words."""
-    return shorten(list(news)) if news else "nothing"  # type: ignore[call-overload]
+    return shorten(list(news)) if news else "nothing"
 
 
 @contextlib.asynccontextmanager
