@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatlib.lab.check.bench import Wrong, expect, shorten
-from chatlib.lab.check.puppet import asked_for, turns
+from chatlib.lab.check.puppet import asked_for, new, turns
 from chatlib.lab.check.report import Rules
 
 ONCE_A_TURN = Rules()
@@ -208,7 +208,7 @@ class Batch:
 
     def __init__(self, batcher_class: Any, number: int = 3) -> None:
         self.members = [Member() for _ in range(number)]
-        self.batcher = batcher_class(self.members)
+        self.batcher = new(batcher_class, self.members)
         self.escaped: list[BaseException] = []
         asyncio.get_running_loop().set_exception_handler(self.note_error)
 

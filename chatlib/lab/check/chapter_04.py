@@ -14,6 +14,7 @@ from chatlib.core.patience import Patience
 from chatlib.core.room import Room
 from chatlib.lab.check.bench import Wrong, expect, shorten
 from chatlib.lab.check.fullline import FOR_EVER, WATCHED, seconds_until_cut_off
+from chatlib.lab.check.puppet import new
 from chatlib.lab.check.report import Rules
 
 CURSOR_LOG, PATIENCE = Rules(), Rules()
@@ -42,7 +43,7 @@ async def cursor_log_reads(log_class: Any) -> None:
     hint="what a log keeps belongs to `self`, made in __init__, and not to the class",
 )
 async def cursor_log_keeps_to_itself(log_class: Any) -> None:
-    one, other = log_class(8), log_class(9)
+    one, other = new(log_class, 8), new(log_class, 9)
     for message in "abc":
         one.append(message)
     other.append("x")
@@ -79,7 +80,7 @@ async def cursor_log_tells_of_a_loss(log_class: Any) -> None:
 )
 async def cursor_log_holds_for_all(log_class: Any) -> None:
     for limit in (1, 2, 7):
-        log, messages = log_class(limit), [message % 5 for message in range(40)]
+        log, messages = new(log_class, limit), [message % 5 for message in range(40)]
         expect(read(log, 0), ([], 0, False))
         for end in range(1, len(messages) + 1):
             log.append(messages[end - 1])
@@ -96,7 +97,7 @@ async def cursor_log_holds_for_all(log_class: Any) -> None:
     hint="the cursor is the reader's: the log remembers none, and read changes nothing",
 )
 async def cursor_log_serves_readers(log_class: Any) -> None:
-    log, chance = log_class(10), random.Random(4)  # always the same
+    log, chance = new(log_class, 10), random.Random(4)  # always the same
     cursors, heard = [0, 0, 0], [list[int](), list[int](), list[int]()]
     for message in range(60):
         log.append(message)
@@ -133,7 +134,7 @@ async def cursor_log_gives_copies(log_class: Any) -> None:
     hint="in append: drop the oldest one where there are more than limit",
 )
 async def cursor_log_is_bounded(log_class: Any) -> None:
-    log, refs = log_class(20), []
+    log, refs = new(log_class, 20), []
     for number in range(400):
         message = Message(f"message {number}")
         refs.append(weakref.ref(message))
@@ -156,7 +157,7 @@ class Message(str):
 
 def filled(log_class: Any, messages: str) -> Any:
     """Return a log of the 3 last of `messages`."""
-    log = log_class(3)
+    log = new(log_class, 3)
     for message in messages:
         log.append(message)
     return log

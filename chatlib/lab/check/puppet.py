@@ -12,6 +12,8 @@ from typing import Any
 from fastapi import WebSocket
 from starlette.types import Message, Scope
 
+from chatlib.lab.check.bench import Wrong
+
 TURNS = 10  # of the event loop: what a right answer has started is done by then
 
 
@@ -76,6 +78,13 @@ class Puppet:
         """Have the client go: without a word, or with another code."""
         self.gone = True
         self.inbox.put_nowait({"type": "websocket.disconnect", "code": code})
+
+
+def new(answer: Any, *args: Any) -> Any:
+    """Return a new object of the class `answer`."""
+    if not callable(answer):
+        raise Wrong("the class itself, without ()", f"an object: {type(answer).__name__}")
+    return answer(*args)
 
 
 async def turns(number: int = TURNS) -> None:

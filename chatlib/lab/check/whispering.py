@@ -1,12 +1,13 @@
 """The rules of the second exercise of chapter 03: a manager that whispers."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import WebSocketDisconnect
 
 from chatlib.lab.check.bench import Wrong, shorten
-from chatlib.lab.check.puppet import Puppet, settle, turns
+from chatlib.lab.check.puppet import Puppet, new, settle, turns
 from chatlib.lab.check.report import Rules
 
 WHISPER = Rules()
@@ -82,6 +83,15 @@ async def whisper_forgets(manager_class: Any) -> None:
         room.expect_heard(310, *[[*texts, "again"] if texts else [] for texts in came], ["again"])
 
 
+@WHISPER.rule("broadcast still reaches all", hint="leave what MendedManager does as it is")
+async def whisper_leaves_the_rest(manager_class: Any) -> None:
+    room = await Whisperers.in_room(manager_class, 314, 315)
+    await room.whisper("psst", 314)
+    await settle(room.manager.broadcast("all"))
+    room.expect_heard(314, ["psst", "all"])
+    room.expect_heard(315, ["all"])
+
+
 @WHISPER.rule(
     "a dead member stops nobody",
     hint="go through a copy, and catch around each client what broadcast catches",
@@ -120,17 +130,26 @@ async def whisper_stands_changes(manager_class: Any) -> None:
     first.meanwhile = leave
     await room.whisper("psst", 313)
     await asyncio.gather(*coming)
-    for puppet in others:
-        room.expect(puppet, 313, ["psst"])
-
-
-@WHISPER.rule("broadcast still reaches all", hint="leave what MendedManager does as it is")
-async def whisper_leaves_the_rest(manager_class: Any) -> None:
-    room = await Whisperers.in_room(manager_class, 314, 315)
-    await room.whisper("psst", 314)
+    first_heard = list(first.heard)
     await settle(room.manager.broadcast("all"))
-    room.expect_heard(314, ["psst", "all"])
-    room.expect_heard(315, ["all"])
+    for puppet in others[:3]:
+        room.expect(puppet, 313, ["psst", "all"])
+    room.expect(first, 313, first_heard)
+    if "all" not in (newcomer := room.puppets[313][-1]).heard:
+        room.expect(newcomer, 313, ["all"])
+
+
+@WHISPER.rule(
+    "two whispers at the same time do not mix",
+    hint="what belongs to one call is a local variable, and not kept in `self` while you wait",
+)
+async def whisper_stands_another(manager_class: Any) -> None:
+    room = await Whisperers.in_room(manager_class, 317, 318, 317, 318)
+    for puppet in (*room.puppets[317], *room.puppets[318]):
+        puppet.meanwhile = turns
+    await asyncio.gather(room.whisper("one", 317), room.whisper("two", 318))
+    room.expect_heard(317, ["one"], ["one"])
+    room.expect_heard(318, ["two"], ["two"])
 
 
 @WHISPER.rule(
@@ -149,7 +168,7 @@ class Whisperers:
     """A manager with clients, by their ids."""
 
     def __init__(self, manager_class: Any) -> None:
-        self.manager = manager_class()
+        self.manager = new(manager_class)
         self.puppets: dict[int, list[Puppet]] = {}
 
     @classmethod
@@ -175,7 +194,7 @@ class Whisperers:
         for puppet, texts in zip(self.puppets[number], heard, strict=True):
             self.expect(puppet, number, texts)
 
-    def expect(self, puppet: Puppet, number: int, heard: list[str]) -> None:
+    def expect(self, puppet: Puppet, number: int, heard: Sequence[Any]) -> None:
         """Expect `puppet` to have heard this and nothing else."""
         if puppet.heard != heard:
             which = f"client {number}" if len(self.puppets[number]) == 1 else f"a client {number}"

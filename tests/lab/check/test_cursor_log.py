@@ -199,6 +199,7 @@ WRONG = {
     ),
     "drops what was read": (DropsWhatWasRead, PLACES, "(['d', 'e'], 5, True)"),
     "keeps one less": (appending(keeps_one_less), READS, "(['b', 'c'], 3, True)"),
+    "an object for the class": (Solution(3), READS, "the class itself, without ()"),
     "a list of the class": (OfTheClass, ITS_OWN, "made in __init__"),
     "an index for a place": (
         reading(lambda log, cursor: (log.messages[cursor:], log.end, cursor < log.first)),

@@ -312,6 +312,7 @@ WRONG = {
         DURING,
         "expected [b'question', b'answer'], got: [b'question']",
     ),
+    "an object for the class": (Solution([]), ARRIVES, "the class itself, without ()"),
     "a list of the class": (OfTheClass, ITS_OWN, "made in __init__"),
 }
 

@@ -309,7 +309,7 @@ WRONG = {
     "an error for who was not subscribed": (
         chat(Solution, unsubscribe=an_error_where_not_subscribed),
         UNSUBSCRIBES,
-        "who was not subscribed gets the same answer",
+        "after /unsubscribe news",
     ),
     "subscriptions by id": (chat(Solution, key=by_id), CONNECTIONS, "client 616 to hear nothing"),
     "an id has what it had": (

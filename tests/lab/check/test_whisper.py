@@ -20,6 +20,7 @@ NOBODY = "where nobody has the id, nothing happens"
 FORGETS = "after disconnect a client hears nothing more, and another one with its id still does"
 DEAD = "a dead member stops nobody"
 CHANGES = "a client that leaves meanwhile, or comes, makes nobody miss it"
+AT_ONCE = "two whispers at the same time do not mix"
 BROADCAST = "broadcast still reaches all"
 ITS_ROOM = "the clients of another manager hear nothing"
 
@@ -149,6 +150,25 @@ class LiveDict(MendedManager):
     def disconnect(self, websocket):
         super().disconnect(websocket)
         self.there.pop(id(websocket), None)
+
+
+class OtherList(MendedManager):
+    """It broadcasts to another list for a while, and then puts the old one back."""
+
+    async def whisper(self, message, client_id):
+        members = self.active_connections
+        self.active_connections = [c for c in members if id_of(c) == str(client_id)]
+        await self.broadcast(message)
+        self.active_connections = members
+
+
+class KeepsTheMessage(MendedManager):
+    async def whisper(self, message, client_id):
+        self.message = message
+        for connection in list(self.active_connections):
+            if id_of(connection) == str(client_id):
+                with contextlib.suppress(*GONE):
+                    await connection.send_text(self.message)
 
 
 class FindsIt(MendedManager):
@@ -317,6 +337,9 @@ WRONG = {
     ),
     "goes through the list itself": (LiveList, CHANGES, "go through a copy"),
     "goes through a dict that changes": (LiveDict, CHANGES, "changed size"),
+    "another list for a while": (OtherList, CHANGES, "'all'"),
+    "keeps what it whispers in self": (KeepsTheMessage, AT_ONCE, "a local variable"),
+    "an object for the class": (AsHandedOut(), REACHES, "the class itself, without ()"),
     "a broadcast that skips one": (Skips, BROADCAST, "client 314"),
     "a dict of the class": (
         type("Shared", (ListForEachId,), {"kept": defaultdict(list)}),
