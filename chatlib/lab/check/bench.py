@@ -127,10 +127,9 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
 
 def notes_origins(server: Server, calls: int) -> None:
     """Have a coroutine that is never awaited in `server` tell of its last `calls`; 0 as before."""
-    server.loop.call_soon_threadsafe(
-        sys.set_coroutine_origin_tracking_depth,
-        max(calls, ORIGINS if server.loop.get_debug() else 0),
-    )
+    depth = max(calls, ORIGINS if server.loop.get_debug() else 0)
+    with contextlib.suppress(RuntimeError):  # it was stopped meanwhile
+        server.loop.call_soon_threadsafe(sys.set_coroutine_origin_tracking_depth, depth)
 
 
 class Bench:

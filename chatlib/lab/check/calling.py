@@ -122,7 +122,9 @@ def expect_function(function: Any, takes: str, count: int | None = None) -> None
         raise Wrong(wanted, has, hint=f"its parameters are {takes}") from None
 
 
-def expect_returned(got: Any, kind: type | tuple[type, ...], words: str) -> None:
+def expect_returned(
+    got: Any, kind: type | tuple[type, ...], words: str, hint: str | None = None
+) -> None:
     """Raise `Wrong` unless a call returned a `kind`, which is `words`."""
     if isinstance(got, kind):
         return
@@ -130,4 +132,4 @@ def expect_returned(got: Any, kind: type | tuple[type, ...], words: str) -> None
         raise Wrong(words, "None", hint=NO_RETURN)
     if inspect.isgenerator(got) or inspect.isasyncgen(got):
         raise Wrong(words, "a generator", hint="`return` the whole at the end, and `yield` nothing")
-    raise Wrong(words, shown(got))
+    raise Wrong(words, shown(got), hint=hint)

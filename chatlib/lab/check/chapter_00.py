@@ -131,7 +131,7 @@ async def say_hangs_up(say: Any) -> None:
 
 def expect_messages(got: Any, messages: list[str]) -> None:
     """Raise `Wrong` unless `got` is the list of `messages`."""
-    expect_returned(got, list, "a list of two texts")
+    expect_returned(got, list, "a list of two texts", "return [the first, the second]")
     expect(got, messages[:])
 
 

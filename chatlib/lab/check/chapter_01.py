@@ -90,7 +90,8 @@ async def expect_unmasked(unmask: Any, text: bytes, key: bytes) -> None:
     """Raise `Wrong` unless `unmask` undoes the masking of `text`."""
     masked = bytes(byte ^ key[i % 4] for i, byte in enumerate(text))
     got = await call(unmask, masked, key, takes="(payload, key)")
-    expect_returned(got, (bytes, bytearray, memoryview), "bytes")
+    hint = "bytes(…) makes bytes of numbers; to text it is never decoded"
+    expect_returned(got, (bytes, bytearray, memoryview), "bytes", hint)
     if len(got) != len(text):
         raise Wrong(f"{len(text)} bytes, as many as went in", f"{len(got)}: {shorten(got)}")
     expect(bytes(got), text)

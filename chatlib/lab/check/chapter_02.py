@@ -161,6 +161,19 @@ async def bearer_refuses_empty(dependency: Any) -> None:
     await expect_refusals(dependency, "Bearer ", "Bearer", "")
 
 
+@BEARER.rule(
+    "none of this left a traceback in the log",
+    hint="a refusal is an exception: nothing is returned after it",
+)
+async def bearer_refuses_quietly(dependency: Any) -> None:
+    async with serving(app_that_depends(dependency, [])) as server:
+        bench = Bench(server)
+        await bench.is_refused("/ws")
+        async with bench.client("/ws", authorization="Bearer t6"):
+            pass
+        await bench.no_traceback()
+
+
 async def expect_credentials(dependency: Any, *credentials: str) -> None:
     """Expect that each of `credentials` is let in as a bearer token, and returned."""
     returned: list[Any] = []

@@ -80,6 +80,8 @@ def no_endpoint(
             "a decorator .websocket(…) above the function adds one; hand in the app it belongs to"
         )
         return how, hint if kind == "WebSocket" else None
+    if path.count("/") > 1:
+        return how, "the path in the decorator has to fit this one; what varies in it is {a_name}"
     return how, "the path in the decorator has to be this one, letter by letter"
 
 

@@ -31,7 +31,7 @@ HINTS = {
     "there is nothing to receive",
     r'Expected ASGI message "websocket.accept"': "accept() once, before anything else",
     r"Cannot call \"(send|receive)\" once": "after a close there is nothing to send or receive: "
-    "end there",
+    "end there, or raise",
     r"KeyError: '(text|bytes)'": "a message of the other kind came, binary or text: "
     "ask it what it is before you use it",
     r"KeyError": "there is no such key: .get(key, …) gives something else then",

@@ -15,6 +15,7 @@ WHOLE = "the credential stays as it is, whatever letters are in it"
 NOTHING = "no header at all: refused with 403"
 BASIC = "Authorization: Basic dDE6, another scheme: refused with 403"
 LIKE = "Authorization: BearerX t, another word: refused with 403"
+QUIET = "none of this left a traceback in the log"
 EMPTY = "Authorization: Bearer, with nothing behind it: refused with 403"
 
 Authorization = Annotated[str | None, Header()]
@@ -136,6 +137,13 @@ async def forgets_await(authorization: Authorization = None):
     return credential_of(authorization)
 
 
+async def closes_and_goes_on(websocket: WebSocket, authorization: Authorization = None):
+    if not right(authorization):
+        await websocket.close(1008)
+        return None
+    return behind(authorization)
+
+
 class Bearer:
     async def __call__(self, authorization: Authorization = None):
         if not right(authorization):
@@ -214,6 +222,7 @@ WRONG = {
         "an empty credential counts as none",
     ),
     "it unpacks what may not be there": (unpacks, LIKE, "ValueError: not enough values"),
+    "it closes, and goes on": (closes_and_goes_on, QUIET, "end there, or raise"),
     "no return": (forgets_return, OPENS, "without `return`"),
     "the query": (from_the_query, OPENS, "got: HTTP 403"),
     "no type": (no_type, OPENS, "Annotated[str | None, Header()]"),

@@ -75,7 +75,7 @@ def page_of_its_own():
 
 WRONG = {
     "another path": (broken.chat("another path"), LET_IN, "your app has: /elsewhere"),
-    "no id": (chat(path="/ws"), LET_IN, "your app has: /ws"),
+    "no id": (chat(path="/ws"), LET_IN, "what varies in it is {a_name}"),
     "another order": (broken.chat("another order"), SENDER, "got: 'Client #102 says: hello'"),
     "the sender hears nothing of it": (chat("others alone"), SENDER, "got: nothing within 1 s"),
     "newcomers are announced": (chat("joined"), SENDER, "joined the chat'"),

@@ -117,7 +117,7 @@ WRONG = {
     "text alone": (by_text, BYTES, "256 bytes"),
     "an empty payload": (first_byte_is_special, LENGTH, "payload[0]"),
     "a number whose zeros are lost": (by_number, BYTES, "6 bytes, as many as went in"),
-    "a list": (a_list, HELLO, "bytes, got: [72, 101"),
+    "a list": (a_list, HELLO, "bytes(…) makes bytes of numbers"),
     "a text": (a_text, HELLO, "bytes, got: 'Hello'"),
     "a generator": (a_generator, HELLO, "yield` nothing"),
     "no return": (forgets_return, HELLO, "without `return`"),

@@ -1,0 +1,31 @@
+"""The checks of the exercises are tried in one form, with enough wrong answers and right ones."""
+
+import importlib
+
+import pytest
+
+from chatlib.lab import check
+from chatlib.lab.check.progress import CHAPTERS
+
+CONTRACTS = ("echo", "items", "chat")
+EXERCISES = [name for chapter, names in CHAPTERS.items() if chapter < "03" for name in names]
+
+
+def rules_of(name):
+    """Return the sentences of the rules, which a report on nothing has all."""
+    return {rule.says for rule, _, _ in getattr(check, name)(None).lines}
+
+
+@pytest.mark.parametrize("name", [*EXERCISES, *CONTRACTS])
+def test_there_are_eight_wrong_answers_and_three_right_ones(name):
+    module = importlib.import_module(f"test_{name}")
+    assert len(module.WRONG) >= 8
+    assert len(module.RIGHT) >= 3
+    assert {rule for _, rule, _ in module.WRONG.values()} <= rules_of(name)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_each_rule_rejects_something(name):
+    module = importlib.import_module(f"test_{name}")
+    rejecting = {rule for _, rule, _ in module.WRONG.values()}
+    assert rules_of(name) - {"the app starts"} <= rejecting
