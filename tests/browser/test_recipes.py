@@ -21,21 +21,24 @@ def recipe(notebooks: Path, serve: Serve) -> Callable[..., dict[str, Any]]:
     """Run cells of the one chapter that has them, by their ids; return what they define."""
 
     def run(*ids: str) -> dict[str, Any]:
-        wanted = ("imports-b", *ids)
-        for path in sorted(notebooks.glob("*.ipynb")):
-            cells = json.loads(path.read_text("utf-8"))["cells"]
-            sources = {cell["id"]: "".join(cell["source"]) for cell in cells}
-            if set(wanted) <= set(sources):
-                break
-        else:
-            pytest.fail(f"no chapter has the cells {wanted}")
         defined: dict[str, Any] = {}
-        for cell in wanted:
-            exec(sources[cell], defined)
-            defined["serve"] = serve  # which stops its servers after the test
+        for cell, source in cells_of_one_chapter(notebooks, ids).items():
+            if cell in ids or cell.startswith("imports"):
+                exec(source, defined)
+                defined["serve"] = serve  # which stops its servers after the test
         return defined
 
     return run
+
+
+def cells_of_one_chapter(notebooks: Path, ids: tuple[str, ...]) -> dict[str, str]:
+    """Return the code cells of the chapter that has `ids`, by id, in their order."""
+    for path in sorted(notebooks.glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources = {c["id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "code"}
+        if set(ids) <= set(sources):
+            return sources
+    pytest.fail(f"no chapter has the cells {ids}")
 
 
 def status(page: Page) -> Locator:
