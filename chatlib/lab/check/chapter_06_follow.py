@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, WebSocket
@@ -27,6 +28,7 @@ class Feed:
         app: the app.
         queue: what `follow` shall send.
         outcome: what became of the call of `follow`, in words; empty while it runs.
+        tasks: what `follow` has started.
         abandoned: whether the check is over, and `follow` shall end.
     """
 
@@ -38,13 +40,15 @@ class Feed:
         self.abandoned = False
         self.ended = asyncio.Event()
         self.handler: asyncio.Task[Any] | None = None
-        self.before: set[asyncio.Task[Any]] = set()
+        self.tasks: list[asyncio.Task[Any]] = []
         self.app.add_api_websocket_route("/ws", self.endpoint)
 
     async def endpoint(self, websocket: WebSocket) -> None:
         """Accept, let `follow` do the rest, and note how it ends."""
         await websocket.accept()
-        self.handler, self.before = asyncio.current_task(), asyncio.all_tasks()
+        self.handler = asyncio.current_task()
+        asyncio.get_running_loop().set_task_factory(note_task)
+        within.set(self)
         try:
             result = self.function(websocket, self.queue)
             if inspect.isawaitable(result):
@@ -70,8 +74,7 @@ class Feed:
     async def tasks_left(self) -> int:
         """Return how many tasks `follow` has started that run on."""
         await turns()
-        mine = asyncio.current_task()
-        return sum(task is not mine for task in asyncio.all_tasks() - self.before)
+        return sum(not task.done() for task in self.tasks)
 
     def abandon(self) -> None:
         """End `follow` if it runs, so that the server need not wait for it."""
@@ -85,6 +88,21 @@ class Feed:
             async with asyncio.timeout(RETURN_SECONDS):
                 await self.ended.wait()
         return self.ended.is_set()
+
+
+within: ContextVar[Feed] = ContextVar("within")
+
+
+def note_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """Make a task, as an event loop does, and note it if `follow` starts it.
+
+    The server starts tasks meanwhile too. What `follow` starts has the context of its handler.
+    """
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    feed = within.get(None)
+    if feed is not None:
+        feed.tasks.append(task)
+    return task
 
 
 class Following:
@@ -190,7 +208,7 @@ async def nothing_is_taken(function: Any) -> None:
         await it.returns("close")
         left = await it.inside(it.feed.put("for somebody else", "for one more"))
         if left != 2:
-            raise Wrong("both new items to be in the queue", f"{2 - left} of them taken")
+            raise Wrong("the 2 new items in the queue", f"{left} in the queue")
 
 
 @FOLLOW.rule("it leaves no task behind", hint="cancel what you started, or use a TaskGroup")

@@ -8,6 +8,7 @@ import pytest
 from answers import expect_accepted, expect_rejected
 from fastapi import WebSocketDisconnect
 
+from chatlib import Room
 from chatlib.lab import check
 
 ARRIVES = "each item of the queue goes to the client, in order, an empty text too"
@@ -219,6 +220,28 @@ async def empties_the_queue(websocket, queue):
     asyncio.create_task(drain())  # noqa: RUF006
 
 
+async def gives_back_what_it_sent(websocket, queue):
+    last = None
+
+    async def send():
+        nonlocal last
+        while True:
+            last = await queue.get()
+            await websocket.send_text(last)
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    sending.cancel()
+    queue.put_nowait(last)
+
+
+async def receives_after_the_end(websocket, queue):
+    sending = asyncio.create_task(send_all(websocket, queue))
+    while websocket.application_state.name == "CONNECTED":
+        await websocket.receive()
+    sending.cancel()
+
+
 async def leaves_a_heartbeat(websocket, queue):
     async def beat():
         await asyncio.Event().wait()
@@ -252,10 +275,12 @@ WRONG = {
     "lets it escape": (lets_it_escape, RETURNS, "follow raised WebSocketDisconnect"),
     "catches without a star": (catches_without_a_star, RETURNS, "follow raised ExceptionGroup"),
     "awaits what it cancelled": (awaits_what_it_cancelled, RETURNS, "follow raised CancelledError"),
-    "gathers": (gathers, TAKES_NOTHING, "1 of them taken"),
-    "forgets the pending": (forgets_the_pending, TAKES_NOTHING, "1 of them taken"),
-    "cancels after one more": (cancels_after_one_more, TAKES_NOTHING, "1 of them taken"),
-    "empties the queue": (empties_the_queue, TAKES_NOTHING, "2 of them taken"),
+    "receives after the end": (receives_after_the_end, RETURNS, "Cannot call"),
+    "gathers": (gathers, TAKES_NOTHING, "1 in the queue"),
+    "forgets the pending": (forgets_the_pending, TAKES_NOTHING, "1 in the queue"),
+    "cancels after one more": (cancels_after_one_more, TAKES_NOTHING, "1 in the queue"),
+    "empties the queue": (empties_the_queue, TAKES_NOTHING, "0 in the queue"),
+    "gives back what it sent": (gives_back_what_it_sent, TAKES_NOTHING, "3 in the queue"),
     "leaves a heartbeat": (leaves_a_heartbeat, NO_TASK, "1, still running"),
 }
 
@@ -328,6 +353,20 @@ async def in_one_task(websocket, queue):
             item = asyncio.ensure_future(queue.get())
 
 
+async def in_a_room(websocket, queue):
+    room = Room()
+    room.join(websocket)
+
+    async def publish():
+        while True:
+            await room.publish(await queue.get())
+
+    publishing = asyncio.create_task(publish())
+    await until_gone(websocket)
+    publishing.cancel()
+    room.leave(websocket)
+
+
 class Follower:
     async def __call__(self, websocket, queue):
         await solution(websocket, queue)
@@ -340,6 +379,7 @@ RIGHT = {
     "asyncio.wait": with_wait,
     "anyio": with_anyio,
     "in one task": in_one_task,
+    "a room of one": in_a_room,
     "an object that is called": Follower(),
     "no coroutine function, and awaitable": lambda *given: solution(*given),
 }
