@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mistune
-from minutes import FENCE, minutes, read
+from minutes import minutes, read
 from nbformat import NotebookNode
+from prose import without_fences
 from refresh import FOLDER, text_of
 
 from chatlib import ConnectionManager
@@ -50,7 +51,7 @@ def cell_of(number: str, name: str) -> tuple[NotebookNode, str]:
 
 def headings(cell: NotebookNode) -> list[str]:
     """Return the headings in `cell`, below the chapter's title."""
-    return re.findall(r"^##+ (.+)$", FENCE.sub("", cell.source), re.MULTILINE)
+    return re.findall(r"^##+ (.+)$", without_fences(cell.source), re.MULTILINE)
 
 
 def told_minutes(number: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from prose import markdown, without_fences
 from refresh import FOLDER, code_cells, has_tag
 
 WORDS_A_MINUTE = 140
@@ -19,14 +20,13 @@ CODE_LINES_A_MINUTE = 15
 GUESS_MINUTES = Fraction(1, 2)
 EXERCISE_MINUTES = 5
 OPEN_EXERCISE_MINUTES = 20
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOLD = re.compile(r"\babout (\d+) minutes\b")
 
 
 def words(notebook: NotebookNode) -> int:
     """Return how many words the prose of `notebook` has, what is folded included."""
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    text = re.sub(r"<[^>]+>|\]\([^)]*\)", " ", FENCE.sub("", text))
+    text = "\n".join(cell.source for cell in markdown(notebook))
+    text = re.sub(r"<[^>]+>|\]\([^)]*\)", " ", without_fences(text))
     return len(re.findall(r"\w[\w'\N{RIGHT SINGLE QUOTATION MARK}-]*", text))
 
 
@@ -53,8 +53,7 @@ def minutes(notebook: NotebookNode) -> int:
 
 def told(notebook: NotebookNode) -> list[int]:
     """Return the minutes that `notebook` says it takes, at each place where it does."""
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    return [int(found) for text in texts for found in TOLD.findall(text)]
+    return [int(found) for cell in markdown(notebook) for found in TOLD.findall(cell.source)]
 
 
 def read(path: Path) -> NotebookNode:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
+from prose import FENCE, markdown, without_fences
 from refresh import METADATA, code_cells, has_tag, text_of
 
 TAGS = {
@@ -21,15 +22,6 @@ TAGS = {
     "solution",
 }
 MOST_LINES = 25
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def markdown(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-
-
-def without_fences(text: str) -> str:
-    return FENCE.sub("", text)
 
 
 def test_the_course_has_its_chapters(chapter: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from minutes import minutes, read, told
 from nbformat import NotebookNode
+from prose import markdown, without_fences
 from refresh import FOLDER, has_tag
-from test_form import markdown, without_fences
 
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 README = (FOLDER.parent / "README.md").read_text("utf-8")
