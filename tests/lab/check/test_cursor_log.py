@@ -17,6 +17,7 @@ LOST = "a cursor that has fallen off gets what is left, and True"
 ANY = "all this holds for any limit, and after many messages"
 READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
 COPIES = "what was read stays as it was when more comes"
+READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
 BOUNDED = "it keeps `limit` messages, and what is older is gone"
 
 
@@ -42,6 +43,10 @@ class Solution:
         lost = cursor < self.first
         start = max(cursor, self.first)
         return self.messages[start - self.first :], self.end, lost
+
+
+def truthy(log, cursor):
+    return [message for message in Solution.read(log, cursor)[0] if message]
 
 
 def reading(read):
@@ -190,6 +195,13 @@ WRONG = {
         reading(lambda log, cursor: (*Solution.read(log, cursor)[:2], cursor <= log.first)),
         READS,
         "(['a', 'b', 'c'], 3, True)",
+    ),
+    "leaves out a message that is 0": (
+        reading(
+            lambda log, cursor: (list(filter(None, Solution.read(log, cursor)[0])), log.end, False)
+        ),
+        READERS,
+        "60 messages, each once and in order",
     ),
     "gives each message away once": (Takes, READS, "to read changes nothing"),
     "remembers the cursor": (
