@@ -13,7 +13,10 @@ import chatlib
 
 CHARACTERS = 100  # of a message or a line of code that is shown
 WARNINGS = 100  # that are kept
-NOT_THE_READERS = (str(Path(chatlib.__file__).parent), *sysconfig.get_paths().values())
+NOT_THE_READERS = (
+    str(Path(chatlib.__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
 NO_FILES = ("<stdin>", "<ipython-input", "<python-input")  # where a reader types
 
 FORGOTTEN = "you forgot `await`: without it a call gives a coroutine, and nothing is done yet"

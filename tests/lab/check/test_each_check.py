@@ -29,3 +29,10 @@ def test_each_rule_rejects_something(name):
     module = importlib.import_module(f"test_{name}")
     rejecting = {rule for _, rule, _ in module.WRONG.values()}
     assert rules_of(name) - {"the app starts"} <= rejecting
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_report_on_the_stub_is_the_same_each_time(name):
+    """It is stored in the chapter; the stub is the first of the wrong answers."""
+    stub, *_ = next(iter(importlib.import_module(f"test_{name}").WRONG.values()))
+    assert repr(getattr(check, name)(stub)) == repr(getattr(check, name)(stub))
