@@ -1,5 +1,6 @@
 """What went wrong inside the reader's own code, in words: the exception, its line, and a hint."""
 
+import gc
 import linecache
 import re
 import sysconfig
@@ -138,6 +139,8 @@ class Unawaited:
         self.show = warnings.showwarning
         warnings.simplefilter("always", RuntimeWarning)
         warnings.showwarning = self.note
+        gc.collect()  # what an earlier answer has left warns now, and is not told of this one
+        self.caught.clear()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
