@@ -8,6 +8,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(Path(__file__).parent / "notebooks"))  # for kernel.py and refresh.py
+sys.path.insert(0, str(Path(__file__).parent / "shared"))  # for colours.py
 
 SAID = '"what-the-page-said"'  # the cell that shows what was typed into the chapter's chat
 # Which chapters a test runs for, by the name of its argument.

@@ -9,14 +9,17 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from colours import contrast, rgb
 from labs import CHANGE_THEME, KERNEL_IS_IDLE, Lab, running_lab
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from chatlib.lab.mermaid import COLOURS
+
 GUARD_MS = 60_000
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
-GROUND = {LIGHT: (255, 255, 255), DARK: (17, 17, 17)}  # of a notebook
+GROUND = {LIGHT: rgb("#ffffff"), DARK: rgb("#111111")}  # of a notebook
 PAGE_GROUND = {LIGHT: "rgb(244, 245, 247)", DARK: "rgb(18, 21, 26)"}
 GONE = "The page is not here: its server has stopped"
 BELOW = "If there is no page, its server has stopped"
@@ -131,22 +134,11 @@ def change_theme(tab: Page, theme: str) -> None:
     expect(tab.locator("#jupyterlab-splash")).to_have_count(0)
 
 
-def colours(element: Locator) -> dict[tuple[int, ...], int]:
+def colours(element: Locator) -> dict[tuple[float, ...], int]:
     """Return the colours in which an element is shown, and on how many pixels each."""
     image = Image.open(io.BytesIO(element.screenshot())).convert("RGB")
-    return {colour: count for count, colour in image.getcolors(1 << 24)}
-
-
-def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    def luminance(colour: tuple[int, ...]) -> float:
-        red, green, blue = (
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-            for part in (value / 255 for value in colour)
-        )
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
+    counted = image.getcolors(1 << 24)
+    return {tuple(part / 255 for part in colour): count for count, colour in counted}
 
 
 @pytest.mark.parametrize("scheme", ["null", "light", "dark"])
@@ -170,11 +162,18 @@ def test_all_that_is_shown_follows_a_change_of_theme(
             shown.scroll_into_view_if_needed()
             found = colours(shown)
             ground = max(found, key=lambda colour: found[colour])
-            assert max(abs(a - b) for a, b in zip(ground, GROUND[theme], strict=True)) <= 1
+            assert max(abs(a - b) for a, b in zip(ground, GROUND[theme], strict=True)) < 0.005
             assert max(contrast(colour, ground) for colour in found) > 10  # its words
             # A tenth of a percent is a line; and each line can be seen.
             lines = [c for c, n in found.items() if n > sum(found.values()) / 1000]
             assert sum(contrast(colour, ground) >= 3 for colour in lines) >= 2
+        found = colours(diagram(tab))
+        own_colours, others = COLOURS["light"], COLOURS["dark"]
+        if theme == DARK:
+            own_colours, others = others, own_colours
+        for part in ("ink", "note", "line"):
+            assert found.get(rgb(own_colours[part]), 0) > 20, part
+        assert found.get(rgb(others["note"]), 0) == 0
 
 
 def test_a_broad_diagram_is_readable_in_a_window_of_800_pixels(lab: Lab, open_tab: OpenTab) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from colours import contrast, rgb
 from matplotlib.figure import Figure
 
 from chatlib.lab.chart import CAST, GAP, bars, looks, spread, timeline
@@ -85,11 +86,6 @@ def test_the_words_and_the_style_come_in_an_output_before_the_picture(monkeypatc
     assert "image/png" not in words
 
 
-def rgb(colour):
-    """The three parts of `#rrggbb`, from 0 to 1."""
-    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-
-
 def turned(colour):
     """What the style of a dark theme makes of a colour, as CSS filters are specified."""
     amount, degrees = map(
@@ -106,19 +102,6 @@ def turned(colour):
         )))
         for row in range(3)
     ]  # fmt: skip
-
-
-def contrast(one, other):
-    """The contrast of two colours, as the Web Content Accessibility Guidelines define it."""
-
-    def luminance(colour):
-        red, green, blue = (
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
-        )
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 def drawn(chart):
@@ -140,7 +123,7 @@ def test_words_in_each_colour_can_be_read_on_a_light_page_and_on_a_dark_one(colo
 
 
 def test_the_paper_is_the_page_in_jupyterlabs_themes():
-    assert rgb(PAPER) == [1, 1, 1]
+    assert rgb(PAPER) == (1, 1, 1)
     assert [round(part * 255) for part in turned(rgb(PAPER))] == [0x11] * 3
 
 
@@ -156,7 +139,7 @@ def test_the_paper_is_the_page_in_jupyterlabs_themes():
 def test_all_that_is_drawn_broadly_stands_out_from_the_page(chart, seen):
     colours = drawn(chart)
     ground = max(colours, key=colours.get)
-    assert list(ground) == rgb(PAPER)
+    assert ground == rgb(PAPER)
     # Of 1000 by 400 points or so: bars and lines. Fewer are of letters' edges and of the grid.
     broad = [colour for colour, count in colours.items() if count > 1500 and colour != ground]
     broad = [colour for colour in broad if max(colour) - min(colour) > 0.1]  # the grid is grey

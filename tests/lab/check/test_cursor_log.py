@@ -14,7 +14,7 @@ READS = "while nothing is dropped, read gives what is there, the next cursor and
 ITS_OWN = "two logs know nothing of each other"
 PLACES = "after the oldest were dropped, places still count from 0"
 LOST = "a cursor that has fallen off gets what is left, and True"
-ANY = "all this holds for any limit, and after many messages"
+ANY = "it holds for any limit, and after many messages"
 READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
 COPIES = "what was read stays as it was when more comes"
 READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
@@ -112,6 +112,11 @@ class DropsWhatWasRead(Solution):
 class LosesForEver(Solution):
     def read(self, cursor):
         return *super().read(cursor)[:2], self.first > 0
+
+
+class NeverOne(Solution):
+    def __init__(self, limit):
+        super().__init__(max(limit, 2))
 
 
 class OnlyThree(Solution):
@@ -255,10 +260,11 @@ WRONG = {
     "keeps one more": (appending(keeps_one_more), LOST, "(['b', 'c', 'd', 'e'], 5, False)"),
     "a limit of three, whatever it is told": (
         OnlyThree,
-        ANY,
-        "ShortLog(1).read(0) after 2 messages",
+        READERS,
+        "False for a reader that is 10 messages behind or less",
     ),
-    "looks for a message by its text": (FindsTheMessage, ANY, "ShortLog(7)"),
+    "a limit of one is not kept": (NeverOne, ANY, "ShortLog(1).read(0) after 2 messages"),
+    "looks for a message by its text": (FindsTheMessage, READERS, "AttributeError"),
     "gives its own list away": (GivesItselfAway, COPIES, "and not self.messages itself"),
     "keeps everything": (KeepsAll, BOUNDED, "400 are still in memory"),
     "leaves holes": (LeavesHoles, BOUNDED, "bytes more"),
