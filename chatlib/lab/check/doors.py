@@ -76,10 +76,7 @@ def no_endpoint(
     if f"{path}/" in paths:
         return how, "leave out the slash at the end of the path in the decorator"
     if not paths:
-        hint = (
-            "a decorator .websocket(…) above the function adds one; "
-            "hand in the app that it belongs to"
-        )
+        hint = "a decorator .websocket(…) adds one; hand in the app that it belongs to"
         return how, hint if kind == "WebSocket" else None
     if path.count("/") > 1:
         return how, "the path in the decorator has to fit this one; what varies in it is {a_name}"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
 from chatlib.lab.check.doors import what_is_no_app
-from chatlib.lab.check.mishap import Unawaited
+from chatlib.lab.check.mishap import Unawaited, let_go
 from chatlib.lab.check.verdict import explained, failure
 from chatlib.lab.check.wrong import Wrong
 from chatlib.lab.loopback import ServerError
@@ -138,10 +138,12 @@ async def try_all(
                 )
         if isinstance(subject, Bench) and not blocked:
             await subject.calm()
+        logged = [line.error for log in kept for line in log][lines:]
+        for each in logged:
+            let_go(each)  # or what they hold is warned of while the next rule is tried
         if error is None:
             report.lines.append((rule, "✓", ""))
             continue
-        logged = [line.error for log in kept for line in log][lines:]
         came, hint = explained(
             error, rule.hint, rule.essential, logged, partial(unawaited.since, warned)
         )
