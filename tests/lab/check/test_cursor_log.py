@@ -264,7 +264,7 @@ WRONG = {
         "False for a reader that is 10 messages behind or less",
     ),
     "a limit of one is not kept": (NeverOne, ANY, "ShortLog(1).read(0) after 2 messages"),
-    "looks for a message by its text": (FindsTheMessage, READERS, "AttributeError"),
+    "looks for a message by its text": (FindsTheMessage, ANY, "ShortLog(7)"),
     "gives its own list away": (GivesItselfAway, COPIES, "and not self.messages itself"),
     "keeps everything": (KeepsAll, BOUNDED, "400 are still in memory"),
     "leaves holes": (LeavesHoles, BOUNDED, "bytes more"),
