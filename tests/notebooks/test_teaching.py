@@ -167,7 +167,7 @@ def test_a_link_leads_somewhere(notebook: NotebookNode) -> None:
     text = "\n".join(without_fences(cell.source) for cell in markdown(notebook))
     headings = re.findall(r"^#+ (.+)$", text, re.M)
     anchors = {re.sub(r"[`*]", "", heading).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(((?:[^()\s]|\([^()\s]*\))+)\)", text):
         if target.startswith("#"):
             assert target[1:] in anchors, target
         elif not target.startswith("http"):
