@@ -129,8 +129,8 @@ def lesson(*parts: str) -> str:
             notebook = NotebookNode(
                 cells=notebook.cells[start:end], metadata=NotebookNode(notebook.metadata)
             )
-            under = [cell_of(number, names[start])[1], cell_of(number, names[end - 1])[1]]
-            where = f"{link(number)}, *{under[0]}* to *{under[1]}*"
+            begins, ends = (cell_of(number, each)[1] for each in (first, last))
+            where = f"{link(number)}, {f'*{begins}*' if start else 'the beginning'} to *{ends}*"
         else:
             where = link(number)
         spent = minutes(notebook)
