@@ -15,10 +15,10 @@ from nbformat import NotebookNode
 from prose import markdown, without_fences
 from refresh import FOLDER, code_cells, has_tag
 
-WORDS_A_MINUTE = 140
-CODE_LINES_A_MINUTE = 15
-GUESS_MINUTES = Fraction(1, 2)
-EXERCISE_MINUTES = 5
+WORDS_A_MINUTE = 120
+CODE_LINES_A_MINUTE = 12
+GUESS_MINUTES = 1
+EXERCISE_MINUTES = 6
 OPEN_EXERCISE_MINUTES = 20
 TOLD = re.compile(r"\babout (\d+) minutes\b")
 
