@@ -71,8 +71,8 @@ class Page:
                 f'<iframe src="{url}" title="The page at {escape(self.path)}" width="100%" '
                 f'height="{self.height}" style="border: 1px solid #8886; border-radius: 6px">'
                 f'</iframe><p><a href="{url}" target="_blank" rel="noopener">Open the page in a '
-                "tab of its own</a>. If there is no page, its server has stopped: run the cell that "
-                f"starts it again, and then this one.</p><script>{SCRIPT}</script>"
+                "tab of its own</a>. If there is no page, its server has stopped: run the cell "
+                f"that starts it again, and then this one.</p><script>{SCRIPT}</script>"
             ),
         }
 
