@@ -1,6 +1,8 @@
 """The rules of the exercises of chapter 03, chat."""
 
-from chatlib.lab.check.bench import Bench, Wrong
+import re
+
+from chatlib.lab.check.bench import Bench, Wrong, shorten
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
 from chatlib.lab.check.whispering import WHISPER
@@ -8,6 +10,7 @@ from chatlib.lab.check.whispering import WHISPER
 __all__ = ["JOINED", "WHISPER"]
 
 JOINED = Rules()
+OF_THE_CHAT = r"Client #\d+ (says: .*|joined the chat|left the chat)"
 
 
 @JOINED.rule(
@@ -19,12 +22,15 @@ async def joined_still_chats(bench: Bench) -> None:
     async with bench.client("/ws/201") as one, bench.client("/ws/202") as other:
         await enters(one, 201)
         await enters(other, 202)
-        for text in ("hello", "goodbye"):
+        for text in ("hello", "", "goodbye"):
             await one.send(text)
-        for client in (one, other):
+        for number, client in ((201, one), (202, other)):
             heard = await heard_until(client, "Client #201 says: hello")
             heard += await heard_until(client, "Client #201 says: goodbye")
             expect_once("Client #201 says: hello", [*heard, "Client #201 says: hello"])
+            expect_once("Client #201 says: ", heard)
+            if others := [text for text in heard if not re.fullmatch(OF_THE_CHAT, text)]:
+                raise Wrong(f"client {number} to hear what it heard before", shorten(others[0]))
 
 
 @JOINED.rule(
@@ -82,8 +88,12 @@ async def newcomer_hears_nothing(bench: Bench) -> None:
     async with bench.client("/ws/211") as present:
         await enters(present, 211)
         async with bench.client("/ws/212") as newcomer:
-            if joined(212) in await enters(newcomer, 212):
+            heard = await enters(newcomer, 212)
+            if joined(212) in heard:
                 raise Wrong("nothing of itself", f"client 212 heard {joined(212)!r}")
+            if joined(211) in heard:
+                came = f"client 212 heard {joined(211)!r}, which had come before"
+                raise Wrong("nothing but what comes after it", came)
 
 
 @JOINED.rule(
@@ -119,6 +129,10 @@ async def joined_still_tells_who_left(bench: Bench) -> None:
                     await leaves.vanish()
             await ended(bench, others)
             expect_once(left(number), await enters(stays, 214))
+        async with bench.client("/ws/220"):  # which says nothing
+            pass
+        await ended(bench, others)
+        expect_once(left(220), await enters(stays, 214))
 
 
 @JOINED.rule(
