@@ -7,13 +7,12 @@ from typing import Any
 
 from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, expect, shorten
 from chatlib.lab.check.calling import call, expect_returned
+from chatlib.lab.check.common import WORDS
 from chatlib.lab.check.report import Rules
 
 SHOUT, UNMASK, TOTAL = Rules(), Rules(), Rules()
 ROUNDS = 12
-# Words that end nothing, and white space that stays.
-WORDS = ("hello", "Straße", "again", "", "quit", "exit", "bye", "stop", "close")
-TEXTS = (*WORDS, "  as IT is, ", " two\n lines\t\n", "naïve ☕")
+TEXTS = ("hello", "Straße", "again", "", *WORDS, "  as IT is, ", " two\n lines\t\n", "naïve ☕")
 ENDED = "the loop goes on after an answer: a `try` of its own is inside of it, for one text"
 
 
