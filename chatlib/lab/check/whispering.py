@@ -140,25 +140,6 @@ async def whisper_stands_changes(manager_class: Any) -> None:
 
 
 @WHISPER.rule(
-    "a client whose handler takes it off just as the whisper to it fails stops nobody",
-    hint="self.disconnect(…) is harmless where it is off the list already; .remove(…) raises",
-)
-async def whisper_stands_a_leaving(manager_class: Any) -> None:
-    room = await Whisperers.in_room(manager_class, 319, 319, 319)
-    first, *others = room.puppets[319]
-
-    async def leave() -> None:
-        first.gone, first.meanwhile = True, None
-        room.manager.disconnect(first.websocket)
-        raise OSError("the client has gone")
-
-    first.meanwhile = leave
-    await room.whisper("psst", 319)
-    for puppet in others:
-        room.expect(puppet, 319, ["psst"])
-
-
-@WHISPER.rule(
     "two whispers at the same time do not mix",
     hint="what belongs to one call is a local variable, and not kept in `self` while you wait",
 )
