@@ -1,8 +1,6 @@
 """The rules of the exercises of chapter 03, chat."""
 
-import re
-
-from chatlib.lab.check.bench import Bench, Wrong, shorten
+from chatlib.lab.check.bench import Bench, Wrong
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
 from chatlib.lab.check.whispering import WHISPER
@@ -10,7 +8,6 @@ from chatlib.lab.check.whispering import WHISPER
 __all__ = ["JOINED", "WHISPER"]
 
 JOINED = Rules()
-OF_THE_CHAT = r"Client #\d+ (says: .*|joined the chat|left the chat)"
 
 
 @JOINED.rule(
@@ -24,13 +21,11 @@ async def joined_still_chats(bench: Bench) -> None:
         await enters(other, 202)
         for text in ("hello", "", "goodbye"):
             await one.send(text)
-        for number, client in ((201, one), (202, other)):
+        for client in (one, other):
             heard = await heard_until(client, "Client #201 says: hello")
             heard += await heard_until(client, "Client #201 says: goodbye")
             expect_once("Client #201 says: hello", [*heard, "Client #201 says: hello"])
             expect_once("Client #201 says: ", heard)
-            if others := [text for text in heard if not re.fullmatch(OF_THE_CHAT, text)]:
-                raise Wrong(f"client {number} to hear what it heard before", shorten(others[0]))
 
 
 @JOINED.rule(

@@ -272,15 +272,6 @@ class ByThread(Solution):
                 member.write(data)
 
 
-class UntilEmpty(Solution):
-    def flush(self):
-        while self.frames:
-            data, self.frames = b"".join(self.frames), []
-            for member in self.members:
-                member.write(data)
-        self.scheduled = False
-
-
 WRONG = {
     "as handed out": (AsHandedOut, WAITS, "got: [[b'one'], [b'one'], [b'one']]"),
     "flushes at once": (FlushesAtOnce, WAITS, "publish only notes the frame"),
@@ -323,7 +314,6 @@ WRONG = {
     ),
     "an object for the class": (Solution([]), ARRIVES, "the class itself, without ()"),
     "a list of the class": (OfTheClass, ITS_OWN, "made in __init__"),
-    "until nothing is left": (UntilEmpty, DURING, "in a later turn"),
 }
 
 
