@@ -23,6 +23,7 @@ PATIENCE = 1.0  # seconds that a client waits for anything to come
 OPEN_SECONDS = 2.0  # that it waits to be let in
 PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does by itself
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
+RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it around the loop"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
 # The logs of the servers that a rule started, for what is in them when it fails.
@@ -139,10 +140,12 @@ class Bench:
         self.server = server
         self.first_line = len(server.log)
         self.strangers = server.handlers  # of clients that were there before, the reader's page say
+        self.own: set[asyncio.Task[None]] = set()  # handlers of clients of this bench
 
     @contextlib.asynccontextmanager
     async def client(self, path: str, **headers: str) -> AsyncIterator[Client]:
         """Connect to `path`, with `headers` written with `_` for `-`. Raises `Wrong` if refused."""
+        before = self.server.handlers
         try:
             opened = await self.open(path, headers)
         except websockets.InvalidStatus as refusal:
@@ -154,6 +157,7 @@ class Bench:
             raise Wrong("to be let in", how, hint=hint) from None
         except (OSError, websockets.WebSocketException) as error:
             raise Wrong("to be let in", f"no answer ({type(error).__name__})") from None
+        self.own |= self.server.handlers - before
         try:
             yield Client(opened)
         finally:
@@ -201,8 +205,11 @@ class Bench:
             self.strangers = self.server.handlers
 
     async def no_traceback(self) -> None:
-        """Wait until the handlers have ended, and expect that none of them raised."""
+        """Wait until the handlers have ended, and expect that they do, and that none raised."""
         await self.calm()
+        if running := self.own & self.server.handlers:
+            came = "it runs on" if len(running) == 1 else f"{len(running)} of them run on"
+            raise Wrong("a handler to end when its client has left", came, hint=RUNS_ON)
         for line in self.server.log[self.first_line :]:
             if line.error is not None:
                 raise Wrong("no traceback in the log", "one", error=line.error)

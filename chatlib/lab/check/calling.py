@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from chatlib.lab.check.mishap import place_of, shown
+from chatlib.lab.check.mishap import cut, place_of, shown
 from chatlib.lab.check.wrong import Wrong
 
 CALL_SECONDS = 2.0  # how long one call may take
@@ -118,7 +118,8 @@ def expect_function(function: Any, takes: str, count: int | None = None) -> None
     try:
         signature.bind(*[None] * count)
     except TypeError:
-        has = f"{getattr(function, '__name__', 'one')}{signature}"
+        name = getattr(function, "__name__", f"an object of the class {type(function).__name__}, ")
+        has = cut(f"{name}{signature}")
         raise Wrong(wanted, has, hint=f"its parameters are {takes}") from None
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlib.core.manager import ConnectionManager
+from chatlib.core.messages import receive_text
 from chatlib.lab.check.bench import Bench, Wrong, expect, serving, shorten
 from chatlib.lab.check.calling import call, expect_returned
 from chatlib.lab.check.doors import endpoints_of, leads_to, no_endpoint
@@ -67,6 +68,10 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
         if "GET" not in fitting:
             why, hint = no_endpoint("GET", path, endpoints, fitting)
             came += f", {why}"
+    if response.status_code == 422:
+        hint = "the function needs something from the client: leave out its parameters"
+    elif hint is None and (endpoints is None or "GET" in [kind for kind, _ in endpoints]):
+        hint = "that is what your function answers: return the dict"
     raise Wrong("200", came, hint=hint)
 
 
@@ -79,8 +84,14 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
     essential=True,
 )
 async def say_returns_both(say: Any) -> None:
-    async with serving(Listener(a_chat())) as server:
-        got = await call(say, server.ws_url("/ws/7"), "hello", takes="(url, text)")
+    async with serving(listener := Listener(a_chat())) as server:
+        try:
+            got = await call(say, server.ws_url("/ws/7"), "hello", takes="(url, text)")
+        except Exception:
+            if binary := [message for message in listener.heard if isinstance(message, bytes)]:
+                hint = "send the text itself: encode() makes bytes of it, a binary message"
+                raise Wrong("'hello' as a text", shorten(binary[0]), hint=hint) from None
+            raise
     expect_messages(got, ["You wrote: hello", "Client #7 says: hello"])
 
 
@@ -107,12 +118,13 @@ async def say_sends(say: Any) -> None:
     hint="return what recv() gives, and do not make the messages yourself",
 )
 async def say_returns_what_came(say: Any) -> None:
-    answers = [""] * 2
+    answers: list[str] = []
     async with serving(answering(answers)) as server:
-        for _ in range(2):
-            answers[:] = [secrets.token_hex(6), secrets.token_hex(6)]
+        for more in ([], ["what somebody else says"]):
+            two = [f" {secrets.token_hex(6)} ", f"{secrets.token_hex(6)}\n"]
+            answers[:] = [*two, *more]
             got = await call(say, server.ws_url("/ws/9"), "what comes?", takes="(url, text)")
-            expect_messages(got, answers)
+            expect_messages(got, two)
 
 
 @SAY.rule("it hangs up when it has them", hint="`async with` closes the connection at its end")
@@ -163,10 +175,13 @@ def a_chat() -> FastAPI:
     @app.websocket("/ws/{client_id}")
     async def endpoint(websocket: WebSocket, client_id: int) -> None:
         await manager.connect(websocket)
-        async for text in websocket.iter_text():
-            await manager.send_personal_message(f"You wrote: {text}", websocket)
-            await manager.broadcast(f"Client #{client_id} says: {text}")
-        manager.disconnect(websocket)
+        try:
+            while True:
+                text = await receive_text(websocket)
+                await manager.send_personal_message(f"You wrote: {text}", websocket)
+                await manager.broadcast(f"Client #{client_id} says: {text}")
+        except WebSocketDisconnect:
+            manager.disconnect(websocket)
 
     return app
 

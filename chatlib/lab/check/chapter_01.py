@@ -7,10 +7,12 @@ from typing import Any
 
 from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, expect, shorten
 from chatlib.lab.check.calling import call, expect_returned
+from chatlib.lab.check.common import WORDS
 from chatlib.lab.check.report import Rules
 
 SHOUT, UNMASK, TOTAL = Rules(), Rules(), Rules()
 ROUNDS = 12
+TEXTS = ("hello", "Straße", "again", "", *WORDS, "  as IT is, ", " two\n lines\t\n", "naïve ☕")
 ENDED = "the loop goes on after an answer: a `try` of its own is inside of it, for one text"
 
 
@@ -25,11 +27,11 @@ async def shout_lets_in(bench: Bench) -> None:
 @SHOUT.rule("each text comes back in capitals", hint="text.upper(), in a loop", essential=True)
 async def shout_answers(bench: Bench) -> None:
     async with bench.client("/shout") as client:
-        for text in ("hello", "Straße", "again", "", "  as IT is, ", "naïve ☕"):
+        for text in TEXTS:
             await client.send(text)
             await client.hears(text.upper())
         for number in range(ROUNDS):
-            text = "".join(secrets.choice(string.ascii_letters) for _ in range(number * 9))
+            text = "".join(secrets.choice(string.ascii_letters) for _ in range(number**3))
             await client.send(text)
             await client.hears(text.upper())
 
@@ -42,6 +44,11 @@ async def shout_keeps_apart(bench: Bench) -> None:
             await one.hears("MINE")
             await other.send("yours")
             await other.hears("YOURS")
+        for _ in range(3):  # at the same time
+            await one.send("mine too")
+            await other.send("and yours")
+            await one.hears("MINE TOO")
+            await other.hears("AND YOURS")
 
 
 @SHOUT.rule("a client that leaves leaves no traceback", hint="catch WebSocketDisconnect")
@@ -120,6 +127,8 @@ async def total_answers(bench: Bench) -> None:
 
 # All of them raise where they are read or added up, or are no list.
 NO_LISTS = ("six", "6", "{}", '["one"]', "", "null", "true", '"6"', '{"1": 2}', "[1, 2", "[[1], 2]")
+# What is a number at the beginning, or looks like one.
+MIXED = ('["1", "2"]', '[1, "two"]', "[1, null]", '[1, 2, "3"]', "[1, {}]", "[[], []]", '["", ""]')
 NO_JSON = ("[1 + 1]", "[1, 2,]", "(1, 2)", "[0x10]", "[True]", "sum([1, 2])", "1, 2", "[1] [2]")
 
 
@@ -129,7 +138,7 @@ NO_JSON = ("[1 + 1]", "[1, 2,]", "(1, 2)", "[0x10]", "[True]", "sum([1, 2])", "1
 )
 async def total_says_what_is_wrong(bench: Bench) -> None:
     async with bench.client("/total") as client:
-        for text in NO_LISTS:
+        for text in (*NO_LISTS, *MIXED):
             await client.send(text)
             await says_error(client, text)
         await client.send("[4, 5]")

@@ -12,7 +12,7 @@ from chatlib.lab.check.calling import expect_function, expect_returned
 from chatlib.lab.check.report import Rules
 
 GUESTS, BEARER = Rules(), Rules()
-CLOSES = "after accept(): if the token starts with 'guest-', await websocket.close(4401, …)"
+CLOSES = "right after accept(): if the token starts with 'guest-', await websocket.close(4401, …)"
 LISTENS = "the function comes to its end at once: the endpoint behind it does the talking"
 
 # --- guests_wait_outside ------------------------------------------------------------------------
@@ -28,6 +28,7 @@ async def guests_are_closed(function: Any) -> None:
         bench = Bench(server)
         for name in ("1", "", f"guest-{secrets.token_hex(3)}"):
             async with bench.client(f"/ws?token=guest-{name}") as client:
+                await client.send("may I?")
                 await client.is_closed_with(4401, hint=CLOSES)
 
 
@@ -41,14 +42,15 @@ async def guests_are_told_why(function: Any) -> None:
 
 
 NO_GUESTS = ("?token=member-1", "?token=my-guest-1", "?token=guest", "?token=guests-1", "?token=")
-ELSEWHERE = ("", "?name=guest-1", "?token=ana&name=guest-1")
+ALIKE = ("?token=Guest-1", "?token=GUEST-1", "?token=%20guest-1", "?token=guest_1", "?token=guest1")
+ELSEWHERE = ("", "?name=guest-1", "?token=ana&name=guest-1", "?mytoken=guest-1")
 
 
 @GUESTS.rule("anybody else stays connected", hint="close only a token that starts with 'guest-'")
 async def members_stay(function: Any) -> None:
     async with serving(app_that_greets(function)) as server:
         bench = Bench(server)
-        for query in (*NO_GUESTS, *ELSEWHERE, f"?token={secrets.token_hex(3)}-guest-1"):
+        for query in (*NO_GUESTS, *ALIKE, *ELSEWHERE, f"?token={secrets.token_hex(3)}-guest-1"):
             async with bench.client(f"/ws{query}") as client:
                 await client.send("may I?")
                 got = await client.next_message()
@@ -132,6 +134,7 @@ async def bearer_refuses_nothing(dependency: Any) -> None:
         bench = Bench(server)
         for query in ("", "?authorization=Bearer%20t3", "?token=t3"):
             await bench.is_refused(f"/ws{query}")
+        await bench.is_refused("/ws", cookie="session=t3; authorization=Bearer t3")
 
 
 @BEARER.rule(

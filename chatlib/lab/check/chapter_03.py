@@ -19,12 +19,13 @@ async def joined_still_chats(bench: Bench) -> None:
     async with bench.client("/ws/201") as one, bench.client("/ws/202") as other:
         await enters(one, 201)
         await enters(other, 202)
-        for text in ("hello", "goodbye"):
+        for text in ("hello", "", "goodbye"):
             await one.send(text)
         for client in (one, other):
             heard = await heard_until(client, "Client #201 says: hello")
             heard += await heard_until(client, "Client #201 says: goodbye")
             expect_once("Client #201 says: hello", [*heard, "Client #201 says: hello"])
+            expect_once("Client #201 says: ", heard)
 
 
 @JOINED.rule(
@@ -82,8 +83,12 @@ async def newcomer_hears_nothing(bench: Bench) -> None:
     async with bench.client("/ws/211") as present:
         await enters(present, 211)
         async with bench.client("/ws/212") as newcomer:
-            if joined(212) in await enters(newcomer, 212):
+            heard = await enters(newcomer, 212)
+            if joined(212) in heard:
                 raise Wrong("nothing of itself", f"client 212 heard {joined(212)!r}")
+            if joined(211) in heard:
+                came = f"client 212 heard {joined(211)!r}, which had come before"
+                raise Wrong("nothing but what comes after it", came)
 
 
 @JOINED.rule(
@@ -119,6 +124,10 @@ async def joined_still_tells_who_left(bench: Bench) -> None:
                     await leaves.vanish()
             await ended(bench, others)
             expect_once(left(number), await enters(stays, 214))
+        async with bench.client("/ws/220"):  # which says nothing
+            pass
+        await ended(bench, others)
+        expect_once(left(220), await enters(stays, 214))
 
 
 @JOINED.rule(

@@ -229,7 +229,8 @@ def rules_of(room: Any) -> Patience:
     if isinstance(room, ConnectionManager):
         room = room.room
     if not isinstance(room, Room):
-        raise Wrong("a room: Room(patience=…, min_rate=…)", shorten(room))
+        hint = "`room` is what a call of Room(patience=…, min_rate=…) gives"
+        raise Wrong("a room: Room(patience=…, min_rate=…)", shorten(room), hint=hint)
     rules = room._rules
     if (room.patience, room.min_rate) != (rules.patience, rules.min_rate):
         came = "changed afterwards, which the room does not look at"

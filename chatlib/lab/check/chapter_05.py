@@ -4,6 +4,7 @@ from typing import Any
 
 from chatlib.lab.check.batching import ONCE_A_TURN
 from chatlib.lab.check.bench import Wrong, shorten
+from chatlib.lab.check.calling import call, expect_returned
 from chatlib.lab.check.report import Rules
 
 __all__ = ["ENCODE", "ONCE_A_TURN"]
@@ -17,14 +18,14 @@ ENCODE = Rules()
     essential=True,
 )
 async def encode_hello(encode: Any) -> None:
-    expect_frame(encode("Hello"), "Hello", "81 05")
+    expect_frame(await framed(encode, "Hello"), "Hello", "81 05")
 
 
 @ENCODE.rule("0 to 125 bytes: the second byte is the length", hint="125 is below 126, and so is 0")
 async def encode_short(encode: Any) -> None:
     for length in (0, 1, 10, 64, 124, 125):
         text = text_of(length)
-        expect_frame(encode(text), text, f"81 {length:02x}")
+        expect_frame(await framed(encode, text), text, f"81 {length:02x}")
 
 
 @ENCODE.rule(
@@ -34,7 +35,7 @@ async def encode_short(encode: Any) -> None:
 async def encode_medium(encode: Any) -> None:
     for length in (126, 127, 128, 255, 256, 258, 4660, 32768, 65535):
         text = text_of(length)
-        expect_frame(encode(text), text, f"81 7e {length:04x}")
+        expect_frame(await framed(encode, text), text, f"81 7e {length:04x}")
 
 
 @ENCODE.rule(
@@ -44,7 +45,7 @@ async def encode_medium(encode: Any) -> None:
 async def encode_long(encode: Any) -> None:
     for length in (65536, 65537, 66051, 1_193_046):
         text = text_of(length)
-        expect_frame(encode(text), text, f"81 7f {length:016x}")
+        expect_frame(await framed(encode, text), text, f"81 7f {length:016x}")
 
 
 @ENCODE.rule(
@@ -59,7 +60,7 @@ async def encode_counts_bytes(encode: Any) -> None:
         ("€" * 21845, "81 7e ff ff"),
         ("🙂" * 16384, "81 7f 00 00 00 00 00 01 00 00"),
     ):
-        expect_frame(encode(text), text, header)
+        expect_frame(await framed(encode, text), text, header)
 
 
 @ENCODE.rule(
@@ -68,11 +69,16 @@ async def encode_counts_bytes(encode: Any) -> None:
 )
 async def encode_leaves_the_text(encode: Any) -> None:
     texts = (" a b\n", "\x00", "\x81\x05Hello", "Hello", "", "Hello", "b" * 200, "a")
-    frames = [encode(text) for text in texts]
+    frames = [await framed(encode, text) for text in texts]
     for text, frame in zip(texts, frames, strict=True):
         size = len(text.encode())
         header = f"81 {size:02x}" if size < 126 else f"81 7e {size:04x}"
         expect_frame(frame, text, header)
+
+
+async def framed(encode: Any, text: str) -> Any:
+    """Return what `encode`, plain or async, makes of `text`."""
+    return await call(encode, text, takes="(text)")
 
 
 def text_of(length: int) -> str:
@@ -84,8 +90,7 @@ def text_of(length: int) -> str:
 def expect_frame(got: Any, text: str, header: str) -> None:
     """Raise `Wrong` unless `got` is the bytes of `header` and then those of `text`."""
     begins, payload = bytes.fromhex(header), text.encode()
-    if not isinstance(got, bytes | bytearray | memoryview):
-        raise Wrong("bytes", shorten(got))
+    expect_returned(got, (bytes, bytearray, memoryview), "bytes")
     got, expected = bytes(got), f"{begins.hex(' ')} and {len(payload)} bytes of text"
     if got[: len(begins)] != begins or len(got) != len(begins) + len(payload):
         came = f"{got[: len(begins)].hex(' ')} … ({len(got)} bytes in all)"

@@ -175,7 +175,7 @@ async def items_arrive(function: Any) -> None:
 )
 async def client_may_talk(function: Any) -> None:
     async with following(function) as it:
-        for said in ("hello", b"\x00\xff", "", "stop", "close"):
+        for said in ("hello", b"\x00\xff", "", b"", "stop", "close", "quit", "exit", "bye"):
             await it.client.send(said)
         await it.hears("after that")
         await it.client.send("more")

@@ -156,6 +156,24 @@ async def who_comes_again_is_told(bench: Bench) -> None:
 
 
 @PRESENCE.rule(
+    "two tabs that come at the same time, and go so: all are told once",
+    hint="no `await` between the counting and the question whether it is the first, or the last",
+)
+async def tabs_at_once(bench: Bench) -> None:
+    async with lobby(bench) as there:
+        others = bench.server.handlers
+        async with contextlib.AsyncExitStack() as first, contextlib.AsyncExitStack() as second:
+            tabs = [stack.enter_async_context(there.tab("ida")) for stack in (first, second)]
+            await asyncio.gather(*tabs)
+            await there.told("ida is here")
+            await asyncio.gather(first.aclose(), second.aclose())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await bench.server.settled(besides=others)
+        await there.told("ida has left")
+
+
+@PRESENCE.rule(
     "a tab that is cut off, or closed for a binary message, has gone too",
     hint="count down in finally, however the handler ends",
 )

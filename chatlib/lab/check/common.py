@@ -15,6 +15,7 @@ from chatlib.lab.check.report import Rules
 
 TEXT_ONLY = "ask the message what it is before you use it, and close with 1003 and a reason"
 MARKS = "an HTML page begins with <!DOCTYPE html>; add_page(app, …) brings a finished one"
+WORDS = ("quit", "exit", "bye", "stop", "close")  # which end nothing
 LEAVING = "catch WebSocketDisconnect around the loop"
 
 

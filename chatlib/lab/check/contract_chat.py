@@ -3,6 +3,7 @@
 from chatlib.lab.check.bench import Bench, Wrong, shorten
 from chatlib.lab.check.common import (
     MARKS,
+    WORDS,
     add_bad_input,
     add_no_traceback,
     add_origin,
@@ -27,7 +28,7 @@ async def chat_lets_in(bench: Bench) -> None:
 )
 async def chat_answers(bench: Bench) -> None:
     async with bench.client("/ws/102") as client:
-        for text in ("hello", "", "naïve ☕ <b>", *texts_of_today()):
+        for text in ("hello", "", "naïve ☕ <b>", *WORDS, *texts_of_today()):
             await client.send(text)
             await client.hears(*chat_call(text, 102))
 

@@ -4,6 +4,7 @@ from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.lab.check.bench import Bench
 from chatlib.lab.check.common import (
     MARKS,
+    WORDS,
     add_bad_input,
     add_no_traceback,
     page_of,
@@ -28,7 +29,7 @@ async def echo_lets_in(bench: Bench) -> None:
 async def echo_answers(bench: Bench) -> None:
     async with bench.client("/ws") as client:
         texts = ("hello", "", "naïve ☕ <b>", " as it is\n", "x" * MAX_MESSAGE_BYTES)
-        for text in (*texts, *texts_of_today()):
+        for text in (*texts, *WORDS, *texts_of_today()):
             await client.send(text)
             await client.hears(f"Message text was: {text}")
 
@@ -47,6 +48,11 @@ async def echo_keeps_apart(bench: Bench) -> None:
         await other.hears("Message text was: yours")
         await one.send("mine again")
         await one.hears("Message text was: mine again")
+        for _ in range(3):  # at the same time
+            await one.send("mine too")
+            await other.send("and yours")
+            await one.hears("Message text was: mine too")
+            await other.hears("Message text was: and yours")
 
 
 def echo_call(text: str) -> tuple[str, ...]:

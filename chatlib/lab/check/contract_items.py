@@ -58,6 +58,11 @@ async def items_keep_apart(bench: Bench) -> None:
         await other.hears(*items_call("yours", "other", "bar", 1))
         await one.send("mine again")
         await one.hears(*items_call("mine again", "one", "foo"))
+        for _ in range(3):  # at the same time
+            await one.send("mine too")
+            await other.send("and yours")
+            await one.hears(*items_call("mine too", "one", "foo"))
+            await other.hears(*items_call("and yours", "other", "bar", 1))
 
 
 @ITEMS.rule("the cookie `session` opens it too", hint="a parameter session: Annotated[…, Cookie()]")

@@ -38,6 +38,7 @@ HINTS = {
     "end there, or raise",
     r"KeyError: '(text|bytes)'": "a message of the other kind came, binary or text: "
     "ask it what it is before you use it",
+    r"websocket\.http": "HTTPException is for HTTP: raise WebSocketException, or close",
     r"KeyError": "there is no such key: .get(key, …) gives something else then",
     r"WebSocketDisconnect": "catch WebSocketDisconnect around the loop",
     r"ConnectionClosed": "the connection had ended: receive no more messages than are sent",
@@ -116,6 +117,7 @@ def shown(value: object, how: Any = repr) -> str:
     except Exception as error:
         text = f"a {type(value).__name__}, whose repr raises {type(error).__name__}"
     text = re.sub(r"<(\w+) object (\S+) at 0x[0-9a-fA-F]+>", r"<\1 \2>", text)
+    text = re.sub(r"<module '(\S+)' from '[^']*'>", r"<module \1>", text)
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text).replace("\n", " ")
 
 

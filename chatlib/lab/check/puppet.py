@@ -5,6 +5,7 @@ client of a `Puppet` is played by the rule itself.
 """
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -82,8 +83,12 @@ class Puppet:
 
 def new(answer: Any, *args: Any) -> Any:
     """Return a new object of the class `answer`."""
+    wanted, hint = "the class itself, without ()", "hand in the name of the class alone"
+    if inspect.iscoroutinefunction(answer):
+        raise Wrong(wanted, f"the function {answer.__name__}", hint=hint)
     if not callable(answer):
-        raise Wrong("the class itself, without ()", f"an object: {type(answer).__name__}")
+        what = "None" if answer is None else f"an object: {type(answer).__name__}"
+        raise Wrong(wanted, what, hint=hint)
     return answer(*args)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
 from chatlib.lab.check.doors import what_is_no_app
-from chatlib.lab.check.mishap import Unawaited, let_go
+from chatlib.lab.check.mishap import Unawaited, let_go, shown
 from chatlib.lab.check.verdict import explained, failure
 from chatlib.lab.check.wrong import Wrong
 from chatlib.lab.loopback import ServerError
@@ -23,6 +23,7 @@ RULE_SECONDS = 5.0  # how long the app may take over one rule
 ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
 SPARE_SECONDS = 3.0  # for what is done besides
 WIDTH = 90  # of a report, in characters
+APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to"
 BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 
 Try = Callable[[Any], Awaitable[None]]
@@ -178,7 +179,9 @@ def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
     running = server_of(app)
     try:
         server = running or Server(app, name=name)
-    except (ServerError, TypeError) as error:
+    except TypeError as error:
+        return no_start(name, rules, shown(error, str), APP)
+    except ServerError as error:
         return no_start(name, rules, str(error), "the message is that of the app")
     notes_origins(server, ORIGINS)
     report = report_on(name, rules, Bench(server))

@@ -45,7 +45,7 @@ async def topics_arrive(bench: Bench) -> None:
     async with in_room(bench, 605, 606, 607) as room:
         await subscribe(room, 605, "news")
         await subscribe(room, 606, "news")
-        for speaker, text in ((605, "one"), (607, "two  /words [x] ☕")):
+        for speaker, text in ((605, "one"), (607, "two  /words [x] ☕"), (607, "  as it is  ")):
             await room[speaker].send(f"/say news {text}")
             heard = await all_heard(room, speaker)
             for listener in (605, 606):

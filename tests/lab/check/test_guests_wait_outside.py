@@ -106,8 +106,8 @@ WRONG = {
     "it refuses": (refuses, CLOSED, "a close code needs an open WebSocket"),
     "it closes before it accepts": (closes_before_it_accepts, CLOSED, "got: HTTP 403"),
     "another code": (guests(code=1008), CLOSED, "if the token starts with"),
-    "no guest at all": (guests(is_guest=lambda token: False), CLOSED, "got: nothing within 1 s"),
-    "one guest alone": (guests(is_guest="guest-1".__eq__), CLOSED, "got: nothing within 1 s"),
+    "no guest at all": (guests(is_guest=lambda token: False), CLOSED, "the message 'you may'"),
+    "one guest alone": (guests(is_guest="guest-1".__eq__), CLOSED, "the message 'you may'"),
     "no reason": (guests(reason=None), WHY, "with the reason 'sign in first', got: close 4401"),
     "another reason": (guests(reason="Sign in first."), WHY, "'Sign in first.'"),
     "everybody": (guests(is_guest=lambda token: True), STAY, "got: close 4401"),
@@ -134,6 +134,16 @@ WRONG = {
     "def": (plain, CLOSED, "the call of accept()"),
     "a class for a function": (Guests, CLOSED, "an instance: Guests()"),
     "nothing for a function": (None, CLOSED, "a function that takes (websocket)"),
+    "capitals too": (
+        guests(is_guest=lambda token: token.lower().startswith("guest-")),
+        STAY,
+        "close 4401",
+    ),
+    "spaces in front": (
+        guests(is_guest=lambda token: token.strip().startswith("guest-")),
+        STAY,
+        "close 4401",
+    ),
 }
 
 

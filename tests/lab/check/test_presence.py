@@ -1,5 +1,6 @@
 """`check.presence` knows a lobby that tells who is here from those that nearly do."""
 
+import asyncio
 import contextlib
 from collections import Counter, defaultdict
 
@@ -164,6 +165,32 @@ def counts_down_in_the_except():
     return app
 
 
+def waits_between():
+    """Return a lobby that awaits between the question whether it is the first and the counting."""
+    app, room, tabs = FastAPI(), Room(), Counter()
+
+    @app.websocket("/ws/{user}")
+    async def be_there(websocket: WebSocket, user: str):
+        await websocket.accept()
+        if tabs[user] == 0:
+            await asyncio.sleep(0.05)
+            await room.publish(f"{user} is here")
+        tabs[user] += 1
+        room.join(websocket)
+        try:
+            while True:
+                await room.publish(f"{user}: {await receive_text(websocket)}")
+        except WebSocketDisconnect:
+            pass
+        finally:
+            room.leave(websocket)
+            tabs[user] -= 1
+            if tabs[user] == 0:
+                await room.publish(f"{user} has left")
+
+    return app
+
+
 WRONG = {
     "as handed out": (Lobby().app, FIRST, "Counter"),
     "each tab": (Lobby(tells_each_tab, counts_down).app, SECOND, "becomes 1"),
@@ -194,6 +221,11 @@ WRONG = {
     "in the except": (counts_down_in_the_except(), ANY_END, "finally"),
     "says nothing any more": (Lobby(counts_up, counts_down, to_nobody).app, TALK, "nothing within"),
     "says it differently": (Lobby(counts_up, counts_down, in_capitals).app, TALK, "nothing within"),
+    "an await between the question and the counting": (
+        waits_between(),
+        "two tabs that come at the same time, and go so: all are told once",
+        "'ida is here', 'ida is here'",
+    ),
 }
 
 

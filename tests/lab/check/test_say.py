@@ -1,6 +1,7 @@
 """`check.say` tells right answers from wrong ones."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import warnings
@@ -166,6 +167,28 @@ class Sayer:
             return [await client.recv(), await client.recv()]
 
 
+async def strips_what_comes(url, text):
+    async with websockets.connect(url) as client:
+        await client.send(text)
+        return [(await client.recv()).strip(), (await client.recv()).strip()]
+
+
+async def takes_all_that_comes(url, text):
+    messages = []
+    async with websockets.connect(url) as client:
+        await client.send(text)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                messages.append(await asyncio.wait_for(client.recv(), 0.2))
+    return messages
+
+
+async def sends_bytes(url, text):
+    async with websockets.connect(url) as client:
+        await client.send(text.encode())
+        return [await client.recv(), await client.recv()]
+
+
 WRONG = {
     "the stub": (stub, RETURNS, "got: []"),
     "it never connects": (never_connects, SENDS, "none came"),
@@ -193,6 +216,9 @@ WRONG = {
     "it leaves Python": (leaves_python, RETURNS, "your code raised SystemExit"),
     "a class for a function": (Sayer, RETURNS, "an instance: Sayer()"),
     "a result for a function": ([], RETURNS, "without brackets"),
+    "it strips what comes": (strips_what_comes, CAME, "do not make the messages"),
+    "it takes all that comes": (takes_all_that_comes, CAME, "what somebody else says"),
+    "it sends bytes": (sends_bytes, RETURNS, "send the text itself"),
 }
 
 

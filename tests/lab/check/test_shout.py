@@ -206,6 +206,12 @@ WRONG = {
     ),
     "it never accepts": (at(waits_before_accept), LET_IN, "neither accepted nor refused"),
     "the function for the app": (stub, STARTS, "the function stub"),
+    "without the last line break": (
+        answering(lambda text: text.rstrip("\n").upper()),
+        CAPITALS,
+        "TWO",
+    ),
+    "a hundred letters": (answering(lambda text: text.upper()[:100]), CAPITALS, "characters"),
 }
 
 

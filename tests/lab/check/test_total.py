@@ -212,6 +212,17 @@ WRONG = {
     "a forgotten await": (at(forgets_await), ADDS, "you forgot `await`"),
     "no except": (at(does_not_catch), QUIET, "catch WebSocketDisconnect"),
     "the function for the app": (does_not_catch, "the app starts", "the function does_not_catch"),
+    "what is no number is left out": (
+        answering(
+            lambda text: (
+                {"total": sum(n for n in json.loads(text) if not isinstance(n, str))}
+                if text.startswith('[1, 2, "')
+                else right(text)
+            )
+        ),
+        ERROR,
+        "for [1, 2, ",
+    ),
 }
 
 LIST = TypeAdapter(list[float])
