@@ -15,8 +15,8 @@ from chatlib.lab.check import (
     chapter_05,
     chapter_06_follow,
     chapter_06_presence,
-    chat_fault,
-    subscribing,
+    open_fault,
+    open_topics,
 )
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.progress import noted
@@ -142,9 +142,9 @@ def presence(app: Any) -> Report:
 
 def fault(app: Any) -> Report:
     """Try the open exercise on a chat with a fault: `app` is that chat without it."""
-    return noted(report_on_app("fault", chat_fault.FAULT, app))
+    return noted(report_on_app("fault", open_fault.FAULT, app))
 
 
 def topics(app: Any) -> Report:
     """Try the open exercise on topics: clients of `app` subscribe to what they want to hear."""
-    return noted(report_on_app("topics", subscribing.TOPICS, app))
+    return noted(report_on_app("topics", open_topics.TOPICS, app))

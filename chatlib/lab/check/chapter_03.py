@@ -1,9 +1,9 @@
 """The rules of the exercises of chapter 03, chat."""
 
 from chatlib.lab.check.bench import Bench, Wrong
+from chatlib.lab.check.chapter_03_whisper import WHISPER
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
-from chatlib.lab.check.whispering import WHISPER
 
 __all__ = ["JOINED", "WHISPER"]
 

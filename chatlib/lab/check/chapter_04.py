@@ -13,7 +13,7 @@ from chatlib.core.manager import ConnectionManager
 from chatlib.core.patience import Patience
 from chatlib.core.room import Room
 from chatlib.lab.check.bench import Wrong, expect, shorten
-from chatlib.lab.check.fullline import FOR_EVER, WATCHED, seconds_until_cut_off
+from chatlib.lab.check.full_line import FOR_EVER, WATCHED, seconds_until_cut_off
 from chatlib.lab.check.puppet import new
 from chatlib.lab.check.report import Rules
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from chatlib.lab.check.batching import ONCE_A_TURN
 from chatlib.lab.check.bench import Wrong, shorten
 from chatlib.lab.check.calling import call, expect_returned
+from chatlib.lab.check.chapter_05_once_a_turn import ONCE_A_TURN
 from chatlib.lab.check.report import Rules
 
 __all__ = ["ENCODE", "ONCE_A_TURN"]
