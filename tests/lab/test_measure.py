@@ -91,6 +91,12 @@ def test_trials_are_compared_by_name_and_by_what_is_in_flight_in_each_round():
     assert all(cost > 0 for row in costs.values() for those in row.values() for cost in those)
 
 
+def test_how_often_trials_are_repeated_can_be_set_for_a_whole_notebook(monkeypatch):
+    monkeypatch.setenv("CHATLIB_ROUNDS", "2")
+    costs = measure.compare({"one": Trial(PlainManager, members=2)}, in_flight=(1,), deliveries=8)
+    assert len(costs["one"][1]) == 2
+
+
 def test_a_manager_of_a_notebook_is_sent_with_what_it_uses(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(NOTEBOOK, "utf-8")

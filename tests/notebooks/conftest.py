@@ -11,3 +11,9 @@ from nbformat import NotebookNode
 def notebook(chapter: Path) -> NotebookNode:
     """The chapter as it is stored."""
     return nbformat.read(chapter, as_version=4)
+
+
+@pytest.fixture
+def one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a notebook that measures do so once: it runs several times, and nobody looks."""
+    monkeypatch.setenv("CHATLIB_ROUNDS", "1")

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from kernel import Kernel
 from nbformat import NotebookNode
 from refresh import code_cells, has_tag, text_of
@@ -84,6 +85,7 @@ def test_a_solution_is_no_part_of_the_stub(notebook: NotebookNode) -> None:
         assert ast.unparse(ast.parse(exercise.solution)) not in ast.unparse(ast.parse(stub))
 
 
+@pytest.mark.usefixtures("one_round")
 def test_the_solutions_solve_the_exercises(chapter: Path, notebook: NotebookNode) -> None:
     by_id = {exercise.cell.id: exercise for exercise in exercises(notebook)}
     cells = code_cells(notebook)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from kernel import Kernel, Run
 from nbformat import NotebookNode
 from refresh import code_cells, has_tag
@@ -33,6 +34,7 @@ def uses_the_server(cell: NotebookNode) -> bool:
     return bool(re.search(r"\bserver\b", cell.source)) and "serve(" not in cell.source
 
 
+@pytest.mark.usefixtures("one_round")
 def test_run_all_and_again_with_each_cell_twice_and_then_any_cell_that_needs_the_stopped_server(
     chapter: Path, notebook: NotebookNode
 ) -> None:
