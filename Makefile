@@ -28,7 +28,7 @@ reset: $(VENV)/.has-lab ## hand a chapter out anew, and keep your copy beside it
 	$(BIN)/python -m chatlib course $(COURSE) --reset $(CHAPTER)
 
 test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k chat")
-	$(BIN)/python -m pytest --nbval -n auto --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest --nbval -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 notebooks: $(VENV)/.has-test ## run the notebooks and refresh what changed in their outputs (ARGS=01_echo)
 	$(BIN)/python tests/notebooks/refresh.py $(ARGS)

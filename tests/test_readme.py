@@ -143,7 +143,10 @@ def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
     ("target", "command"),
     [
         ("lab", "jupyter lab course/00_start_here.ipynb --no-browser --port 8899"),
-        ("test", "python -m pytest --nbval -n auto --dist loadscope --no-browser --port 8899"),
+        (
+            "test",
+            "python -m pytest --nbval -n auto --dist loadscope --no-loadscope-reorder --no-browser --port 8899",
+        ),
     ],
 )
 def test_make_passes_arguments_on(target, command):
