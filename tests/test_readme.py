@@ -145,7 +145,7 @@ def test_make_says_in_a_line_that_python_is_too_old(tmp_path):
         ("lab", "jupyter lab course/00_start_here.ipynb --no-browser --port 8899"),
         (
             "test",
-            "python -m pytest --nbval -n auto --dist loadscope --no-loadscope-reorder --no-browser --port 8899",
+            "--dist loadscope --no-loadscope-reorder --no-browser --port 8899",
         ),
     ],
 )
