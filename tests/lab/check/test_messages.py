@@ -1,6 +1,7 @@
 """What a reader is told when an answer is wrong."""
 
 import linecache
+import tempfile
 
 import pytest
 from answers import expect_rejected
@@ -12,7 +13,8 @@ from chatlib.lab.check.doors import why_not_let_in
 from chatlib.lab.check.mishap import shown, told
 from chatlib.lab.check.report import Rules, report_on
 
-CELL = "/tmp/ipykernel_7/42.py"  # what ipykernel calls a cell; there is no such file
+# What ipykernel calls a cell; there is no such file.
+CELL = f"{tempfile.gettempdir()}/ipykernel_7/42.py"
 
 
 def run_cell(source):
