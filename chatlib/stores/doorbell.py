@@ -1,0 +1,131 @@
+"""How the processes that share a file tell each other that there is something new in it.
+
+Each has a Unix datagram socket in a folder beside the file, and a lock that dies with it. A ring
+that finds no room in a socket is dropped: that bell is ringing already. On Windows, where Python
+has no such sockets, nobody rings, and everybody looks often.
+"""
+
+import contextlib
+import os
+import secrets
+import select
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from chatlib.stores.locks import Held, is_held
+
+RING_BYTES = 32 * 1024  # the longest ring
+PATH_BYTES = 100  # about as long as the path of a Unix socket may be
+
+
+class Doorbell:
+    """The bell of one process, and those of the others.
+
+    Args:
+        folder: where all of them are. It is made if need be, and made anew if it is removed.
+
+    Attributes:
+        name: of this process among them; a new one after its bell was removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._place()
+
+    def _place(self) -> None:
+        """Make the lock and the socket, under a new name."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._held = Held(self._folder / f"{self.name}.lock")
+        self._socket: socket.socket | None = None
+        self._handle: int | None = None
+        if sys.platform == "win32":
+            return
+        if len(os.fsencode(self._at(self.name))) > PATH_BYTES:
+            if not sys.platform.startswith("linux"):
+                return
+            self._handle = os.open(self._folder, os.O_RDONLY)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(self._at(self.name))
+
+    def _at(self, name: str) -> str:
+        """Return the address of a bell. Where that is too long, Linux has a way round it."""
+        if self._handle is not None:
+            return f"/proc/self/fd/{self._handle}/{name}.bell"
+        return str(self._folder / f"{name}.bell")
+
+    @property
+    def rings(self) -> bool:
+        """Whether others can ring here. If not, look often."""
+        return self._socket is not None
+
+    def replaced(self) -> bool:
+        """Return whether the bell had been removed, and is there anew under another name."""
+        if not self._held.lost:
+            return False
+        with self._lock:
+            self._remove()
+            self._place()
+        return True
+
+    def ring(self, data: bytes) -> None:
+        """Ring at all others. In any thread."""
+        with self._lock:
+            if self._socket is None:
+                return
+            for other in self._others(".bell"):
+                # Full: it is ringing. Refused: its process is dead, as `dead` finds out.
+                with contextlib.suppress(OSError):
+                    self._socket.sendto(data, self._at(other))
+
+    def wait(self, seconds: float) -> list[bytes]:
+        """Wait until somebody rings, `seconds` at most; return what they sent."""
+        if self._socket is None:
+            threading.Event().wait(seconds)
+            return []
+        heard: list[bytes] = []
+        if select.select([self._socket], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                while len(heard) < 100:
+                    heard.append(self._socket.recv(RING_BYTES))
+        return heard
+
+    def living(self) -> set[str]:
+        """Return the names of the processes that live, this one too."""
+        alive = {name for name in self._others(".lock") if self.lives(name)}
+        return alive | {self.name}
+
+    def lives(self, name: str) -> bool:
+        """Return whether a process lives."""
+        return name == self.name or is_held(self._folder / f"{name}.lock")
+
+    def sweep(self, name: str) -> None:
+        """Remove what a dead process has left."""
+        for end in (".bell", ".lock"):
+            (self._folder / (name + end)).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the bell. The others find out that this process has ended."""
+        with self._lock:
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            (self._folder / f"{self.name}.bell").unlink(missing_ok=True)
+        if self._handle is not None:
+            os.close(self._handle)
+        self._held.close()
+
+    def _others(self, end: str) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self._folder):
+                name, dot, _ = entry.name.rpartition(".")
+                if entry.name.endswith(end) and dot and name != self.name:
+                    yield name

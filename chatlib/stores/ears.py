@@ -1,0 +1,71 @@
+"""Who listens to the rooms of a store, in this process."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+
+from chatlib.stores.store import Ear, Entry
+
+
+class Ears:
+    """The ears of all rooms. In any thread; an ear is called in the event loop that it is of.
+
+    An exception of an ear goes to the exception handler of its event loop.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, dict[Ear, asyncio.AbstractEventLoop]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, room: str, ear: Ear) -> None:
+        """Have `ear` told of `room`, in the running event loop."""
+        with self._lock:
+            self._rooms.setdefault(room, {})[ear] = asyncio.get_running_loop()
+
+    def remove(self, room: str, ear: Ear) -> None:
+        """Have `ear` told nothing more of `room`."""
+        with self._lock:
+            ears = self._rooms.get(room, {})
+            ears.pop(ear, None)
+            if not ears:
+                self._rooms.pop(room, None)
+
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that somebody listens to."""
+        with self._lock:
+            return list(self._rooms)
+
+    def new(self, room: str, entries: Sequence[Entry]) -> None:
+        """Tell of messages that were appended here."""
+        for ear, loop in self._of(room):
+            call_in(loop, ear.new, entries)
+
+    def head(self, room: str, number: int) -> None:
+        """Tell that the log reaches at least to the message `number`."""
+        for ear, loop in self._of(room):
+            call_in(loop, ear.head, number)
+
+    def people(self, room: str) -> None:
+        """Tell that somebody has come or left."""
+        for ear, loop in self._of(room):
+            call_in(loop, ear.people)
+
+    def shout(self, room: str, data: bytes) -> None:
+        """Tell what another process has shouted."""
+        for ear, loop in self._of(room):
+            call_in(loop, ear.shout, data)
+
+    def _of(self, room: str) -> Iterator[tuple[Ear, asyncio.AbstractEventLoop]]:
+        with self._lock:
+            ears = list(self._rooms.get(room, {}).items())
+        yield from ears
+
+
+def call_in(loop: asyncio.AbstractEventLoop, call: object, *args: object) -> None:
+    """Call `call` in `loop`, in one of its next turns; not at all if it is closed."""
+    try:
+        loop.call_soon_threadsafe(call, *args)  # type: ignore[arg-type]
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

@@ -1,0 +1,171 @@
+"""The tables of the SQLite store, and what is done with them in one transaction."""
+
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from chatlib.stores.retention import Retention, history_of, span
+from chatlib.stores.store import BEGINNING, START, Cursor, Entry, Page, Receipt, next_tag
+
+APPLICATION = 0x63686174  # "chat", in the header of the file
+VERSION = 1
+BITE = 100  # how many messages one append drops at most: trimming a whole room would take long
+
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+CREATE TABLE IF NOT EXISTS rooms(
+    room TEXT PRIMARY KEY, head INTEGER, tag TEXT, first INTEGER, first_tag TEXT, bytes INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages(
+    room TEXT, id INTEGER, key TEXT, tag TEXT, body BLOB, at REAL, PRIMARY KEY (room, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS message_of_key ON messages(room, key);
+CREATE TABLE IF NOT EXISTS people(
+    room TEXT, name TEXT, worker TEXT, connections INTEGER, PRIMARY KEY (room, name, worker)
+) WITHOUT ROWID;
+COMMIT;
+"""
+ROOM = "SELECT head, tag, first, first_tag, bytes FROM rooms WHERE room = ?"
+KEEP_ROOM = "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?)"
+KEEP = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (room, key) DO NOTHING"
+KEPT = "SELECT id, tag FROM messages WHERE room = ? AND key = ?"
+OLDEST = """SELECT id, tag, length(body), at FROM messages
+    WHERE room = ? AND id < ? ORDER BY id LIMIT ?"""
+DROP = "DELETE FROM messages WHERE room = ? AND id < ?"
+TAG = "SELECT tag FROM messages WHERE room = ? AND id = ?"
+ENTRIES = """SELECT id, tag, key, body FROM messages
+    WHERE room = ? AND id >= ? AND id < ? ORDER BY id"""
+ENTER = "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?)"
+LEAVE = "DELETE FROM people WHERE room = ? AND name = ? AND worker = ?"
+ROOMS_OF = "SELECT DISTINCT room FROM people WHERE worker = ?"
+BURY = "DELETE FROM people WHERE worker = ?"
+PEOPLE = "SELECT name, worker, connections FROM people WHERE room = ? ORDER BY name"
+
+
+@dataclass
+class RoomState:
+    """A row of the table of rooms."""
+
+    head: int = 0
+    tag: str = BEGINNING
+    first: int = 1
+    first_tag: str = BEGINNING  # of the place before the first message
+    bytes: int = 0
+
+
+@dataclass
+class Batch:
+    """What is written in one transaction, and what there is to tell of it.
+
+    Attributes:
+        new: the messages of each room that are new.
+        people: the rooms whose people have changed.
+    """
+
+    connection: sqlite3.Connection
+    retention: Retention
+    now: float
+    new: dict[str, list[Entry]] = field(default_factory=dict)
+    people: set[str] = field(default_factory=set)
+    _rooms: dict[str, RoomState] = field(default_factory=dict)
+
+    def append(self, room: str, key: str, body: bytes) -> Receipt:
+        """Keep a message, unless its key is kept already."""
+        state = self._rooms.get(room)
+        if state is None:
+            row = self.connection.execute(ROOM, (room,)).fetchone()
+            state = self._rooms[room] = RoomState(*row) if row else RoomState()
+        # A random beginning, so that no two rooms have one history.
+        last = state.tag if state.head else secrets.token_hex(4)
+        entry = Entry(state.head + 1, next_tag(last, body), key, body)
+        row_of_it = (room, entry.id, key, entry.tag, body, self.now)
+        if self.connection.execute(KEEP, row_of_it).rowcount == 0:
+            number, tag = self.connection.execute(KEPT, (room, key)).fetchone()
+            return Receipt(number, tag, True)
+        state.head, state.tag = entry.id, entry.tag
+        state.bytes += len(body)
+        self.new.setdefault(room, []).append(entry)
+        return Receipt(entry.id, entry.tag, False)
+
+    def finish(self) -> None:
+        """Trim the rooms that have new messages, and write what changed about them."""
+        for room in self.new:
+            state = self._rooms[room]
+            self._trim(room, state)
+            row = (room, state.head, state.tag, state.first, state.first_tag, state.bytes)
+            self.connection.execute(KEEP_ROOM, row)
+
+    def _trim(self, room: str, state: RoomState) -> None:
+        """Drop the oldest messages that are not to be kept, a bite of them at a time."""
+        keep = self.retention
+        surplus = state.head + 1 - state.first - keep.messages
+        if surplus <= 0 and state.bytes <= keep.bytes and keep.seconds is None:
+            return
+        bite = BITE + len(self.new[room])
+        first = state.first
+        oldest = self.connection.execute(OLDEST, (room, state.head, bite)).fetchall()
+        for number, tag, size, at in oldest:
+            too_old = keep.seconds is not None and self.now - at > keep.seconds
+            if surplus <= 0 and state.bytes <= keep.bytes and not too_old:
+                break
+            state.first, state.first_tag = number + 1, tag
+            state.bytes -= size
+            surplus -= 1
+        if state.first > first:
+            self.connection.execute(DROP, (room, state.first))
+
+    def set_person(self, room: str, name: str, worker: str, connections: int) -> None:
+        """Note how many connections a person has to `worker`."""
+        if connections:
+            self.connection.execute(ENTER, (room, name, worker, connections))
+        else:
+            self.connection.execute(LEAVE, (room, name, worker))
+        self.people.add(room)
+
+    def bury(self, worker: str) -> None:
+        """Forget the people of a worker that has ended."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT room FROM people WHERE worker = ?", [worker]
+        )
+        self.people.update(room for (room,) in rows)
+        self.connection.execute("DELETE FROM people WHERE worker = ?", [worker])
+
+
+def read_page(
+    connection: sqlite3.Connection,
+    room: str,
+    after: Cursor | None,
+    before: int | None,
+    limit: int,
+) -> Page:
+    """Return a part of a room's log, in a transaction of its own."""
+    connection.execute("BEGIN")
+    try:
+        row = connection.execute(ROOM, (room,)).fetchone()
+        state = RoomState(*row) if row else RoomState()
+        tag = None
+        if after is not None and after.id == state.first - 1:
+            tag = state.first_tag
+        elif after is not None:
+            found = connection.execute(TAG, (room, after.id)).fetchone()
+            tag = found[0] if found else None
+        head = Cursor(state.head, state.tag)
+        history = history_of(after, state.first, head, tag)
+        ids = span(history, after, before, limit, state.first, head)
+        entries = [Entry(*each) for each in connection.execute(ENTRIES, (room, *ids))]
+        return Page(entries, history, state.first, head)
+    finally:
+        connection.execute("COMMIT")
+
+
+def read_heads(connection: sqlite3.Connection, rooms: Iterable[str]) -> dict[str, Cursor]:
+    """Return the place of the newest message of each of `rooms`."""
+    connection.execute("BEGIN")
+    try:
+        rows = {room: connection.execute(ROOM, (room,)).fetchone() for room in rooms}
+    finally:
+        connection.execute("COMMIT")
+    return {room: Cursor(row[0], row[1]) if row else START for room, row in rows.items()}
