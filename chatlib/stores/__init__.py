@@ -1,1 +1,30 @@
 """Where the messages of rooms are kept: in memory, or in a file that several processes share."""
+
+from typing import Any
+
+from chatlib.stores.store import Store
+
+SCHEMES = "'memory:' or 'sqlite:///chat.db'"
+
+
+def store_at(address: str, **options: Any) -> Store:
+    """Return the store at `address`, not yet open.
+
+    Args:
+        address: `memory:`, or `sqlite:///chat.db` for a file below the working directory and
+            `sqlite:////var/lib/chat.db`, with four slashes, for one anywhere.
+        options: as its class has them: `retention`, say.
+
+    Raises:
+        ValueError: there is no such store.
+    """
+    scheme, colon, rest = address.partition(":")
+    if address == "memory:":
+        from chatlib.stores.memory import MemoryStore
+
+        return MemoryStore(**options)
+    if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
+        from chatlib.stores.sqlite import SQLiteStore
+
+        return SQLiteStore(rest[3:], **options)
+    raise ValueError(f"expected the address of a store, {SCHEMES}, got {address!r}")

@@ -79,6 +79,7 @@ class SQLiteStore:
         await asyncio.to_thread(self._open)
 
     def _open(self) -> None:
+        self._file.expect_place()
         turnstile = self._turnstile = Turnstile(str(self.path))
         try:
             with turnstile.turn():

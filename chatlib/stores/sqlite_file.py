@@ -26,20 +26,25 @@ class File:
         self.synchronous = synchronous
         self.patience = patience
 
+    def expect_place(self) -> None:
+        """Raise `OSError` if there can be no such file at the path."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise OSError(f"cannot keep messages in {self.path}: there is no folder {folder}")
+        if self.path.is_dir():
+            raise OSError(f"cannot keep messages in {self.path}: it is a folder, and no file")
+        if (kind := file_system(folder)) in NETWORKS:
+            raise OSError(
+                f"cannot keep messages in {self.path}: it is on a network file system ({kind}), "
+                "where SQLite's locks do not hold. Take a disk of this machine"
+            )
+
     def prepare(self) -> None:
         """Make the file and its tables.
 
         Raises:
             OSError: that cannot be, or it is the file of something else.
         """
-        folder = self.path.parent
-        if not folder.is_dir():
-            raise OSError(f"cannot keep messages in {self.path}: there is no folder {folder}")
-        if (kind := file_system(folder)) in NETWORKS:
-            raise OSError(
-                f"cannot keep messages in {self.path}: it is on a network file system ({kind}), "
-                "where SQLite's locks do not hold. Take a disk of this machine"
-            )
         try:
             with contextlib.closing(self.connect()) as connection:
                 self._expect_ours(connection)
