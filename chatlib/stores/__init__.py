@@ -18,7 +18,7 @@ def store_at(address: str, **options: Any) -> Store:
     Raises:
         ValueError: there is no such store.
     """
-    scheme, colon, rest = address.partition(":")
+    scheme, _, rest = address.partition(":")
     if address == "memory:":
         from chatlib.stores.memory import MemoryStore
 

@@ -37,7 +37,7 @@ def test_a_file(address, path):
     ["", "memory", "memory://", "chat.db", "sqlite:", "sqlite:///", "sqlite://chat.db", "x://y"],
 )
 def test_what_is_no_address_is_told_what_is(address):
-    with pytest.raises(ValueError, match="'memory:' or 'sqlite:///chat.db', got"):
+    with pytest.raises(ValueError, match=r"'memory:' or 'sqlite:///chat\.db', got"):
         store_at(address)
 
 
