@@ -10,7 +10,8 @@ class Retention:
     """What a room keeps: its newest messages, as far as all of these bounds allow.
 
     The newest message is kept whatever its size and age. A bound is looked at when a message is
-    appended, so that a room to which nobody writes keeps what it has.
+    appended, so that a room to which nobody writes keeps what it has. Of `messages` there may be a
+    hundredth more, since to drop some at a time takes less time.
 
     Attributes:
         messages: how many messages.

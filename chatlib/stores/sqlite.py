@@ -111,7 +111,7 @@ class SQLiteStore:
     async def append(self, room: str, key: str, body: bytes) -> Receipt:
         """Keep `body`, as `Store.append` says."""
         expect_message(room, key, body)
-        receipt: Receipt = await self._writer.do(lambda batch: batch.append(room, key, body))
+        receipt: Receipt = await self._writer.do((room, key, body))
         return receipt
 
     async def read(

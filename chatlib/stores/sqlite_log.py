@@ -2,8 +2,8 @@
 
 import secrets
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from chatlib.stores.retention import Retention, history_of, span
 from chatlib.stores.store import BEGINNING, START, Cursor, Entry, Page, Receipt, next_tag
@@ -30,7 +30,7 @@ COMMIT;
 """
 ROOM = "SELECT head, tag, first, first_tag, bytes FROM rooms WHERE room = ?"
 KEEP_ROOM = "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?)"
-KEEP = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (room, key) DO NOTHING"
+KEEP = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
 KEPT = "SELECT id, tag FROM messages WHERE room = ? AND key = ?"
 OLDEST = """SELECT id, tag, length(body), at FROM messages
     WHERE room = ? AND id < ? ORDER BY id LIMIT ?"""
@@ -45,6 +45,9 @@ BURY = "DELETE FROM people WHERE worker = ?"
 PEOPLE = "SELECT name, worker, connections FROM people WHERE room = ? ORDER BY name"
 
 
+Message = tuple[str, str, bytes]  # room, key, body
+
+
 @dataclass
 class RoomState:
     """A row of the table of rooms."""
@@ -53,7 +56,15 @@ class RoomState:
     tag: str = BEGINNING
     first: int = 1
     first_tag: str = BEGINNING  # of the place before the first message
-    bytes: int = 0
+    size: int = 0
+
+    def add(self, key: str, body: bytes) -> Entry:
+        """Return the entry of one more message, and count it."""
+        # A random beginning, so that no two rooms have one history.
+        last = self.tag if self.head else secrets.token_hex(4)
+        self.head, self.tag = self.head + 1, next_tag(last, body)
+        self.size += len(body)
+        return Entry(self.head, self.tag, key, body)
 
 
 @dataclass
@@ -72,47 +83,82 @@ class Batch:
     people: set[str] = field(default_factory=set)
     _rooms: dict[str, RoomState] = field(default_factory=dict)
 
-    def append(self, room: str, key: str, body: bytes) -> Receipt:
-        """Keep a message, unless its key is kept already."""
+    def append(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Keep messages, save those whose key is kept already; return where each of them is."""
+        receipts = self._append_new(messages)
+        if receipts is None:  # some are not new
+            receipts = [self._append_one(*message) for message in messages]
+        return receipts
+
+    def _append_new(self, messages: Sequence[Message]) -> list[Receipt] | None:
+        """Keep messages if all are new; else keep none, and return None.
+
+        They go to SQLite in one call, which takes half the time that one call for each takes.
+        """
+        states = {room: replace(self._state(room)) for room in {room for room, _, _ in messages}}
+        receipts, rows = [], []
+        entries: dict[str, list[Entry]] = {room: [] for room in states}
+        for room, key, body in messages:
+            entry = states[room].add(key, body)
+            entries[room].append(entry)
+            rows.append((room, entry.id, key, entry.tag, body, self.now))
+            receipts.append(Receipt(entry.id, entry.tag, False))
+        self.connection.execute("SAVEPOINT new")
+        try:
+            self.connection.executemany(KEEP, rows)
+        except sqlite3.IntegrityError:
+            self.connection.execute("ROLLBACK TO new")
+            return None
+        self.connection.execute("RELEASE new")
+        self._rooms |= states
+        for room, of_room in entries.items():
+            self.new.setdefault(room, []).extend(of_room)
+        return receipts
+
+    def _append_one(self, room: str, key: str, body: bytes) -> Receipt:
+        kept = self.connection.execute(KEPT, (room, key)).fetchone()
+        if kept is not None:
+            return Receipt(kept[0], kept[1], True)
+        entry = self._state(room).add(key, body)
+        self.connection.execute(KEEP, (room, entry.id, key, entry.tag, body, self.now))
+        self.new.setdefault(room, []).append(entry)
+        return Receipt(entry.id, entry.tag, False)
+
+    def _state(self, room: str) -> RoomState:
         state = self._rooms.get(room)
         if state is None:
             row = self.connection.execute(ROOM, (room,)).fetchone()
             state = self._rooms[room] = RoomState(*row) if row else RoomState()
-        # A random beginning, so that no two rooms have one history.
-        last = state.tag if state.head else secrets.token_hex(4)
-        entry = Entry(state.head + 1, next_tag(last, body), key, body)
-        row_of_it = (room, entry.id, key, entry.tag, body, self.now)
-        if self.connection.execute(KEEP, row_of_it).rowcount == 0:
-            number, tag = self.connection.execute(KEPT, (room, key)).fetchone()
-            return Receipt(number, tag, True)
-        state.head, state.tag = entry.id, entry.tag
-        state.bytes += len(body)
-        self.new.setdefault(room, []).append(entry)
-        return Receipt(entry.id, entry.tag, False)
+        return state
 
     def finish(self) -> None:
         """Trim the rooms that have new messages, and write what changed about them."""
         for room in self.new:
             state = self._rooms[room]
             self._trim(room, state)
-            row = (room, state.head, state.tag, state.first, state.first_tag, state.bytes)
+            row = (room, state.head, state.tag, state.first, state.first_tag, state.size)
             self.connection.execute(KEEP_ROOM, row)
 
     def _trim(self, room: str, state: RoomState) -> None:
         """Drop the oldest messages that are not to be kept, a bite of them at a time."""
         keep = self.retention
         surplus = state.head + 1 - state.first - keep.messages
-        if surplus <= 0 and state.bytes <= keep.bytes and keep.seconds is None:
+        # Now and then, some at a time: that costs less.
+        if (
+            surplus <= min(BITE, keep.messages // 100)
+            and state.size <= keep.bytes
+            and keep.seconds is None
+        ):
             return
         bite = BITE + len(self.new[room])
         first = state.first
         oldest = self.connection.execute(OLDEST, (room, state.head, bite)).fetchall()
         for number, tag, size, at in oldest:
             too_old = keep.seconds is not None and self.now - at > keep.seconds
-            if surplus <= 0 and state.bytes <= keep.bytes and not too_old:
+            if surplus <= 0 and state.size <= keep.bytes and not too_old:
                 break
             state.first, state.first_tag = number + 1, tag
-            state.bytes -= size
+            state.size -= size
             surplus -= 1
         if state.first > first:
             self.connection.execute(DROP, (room, state.first))

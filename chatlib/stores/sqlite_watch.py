@@ -87,6 +87,7 @@ class Watch:
         while not self._stopping:
             rings = self._bell.wait(LOOK_SECONDS if self._bell.rings else OFTEN_SECONDS)
             look = [True for data in rings if not self._heard(data)]
+            self._writer.expire()
             now = time.monotonic()
             if look or now >= next_look:
                 next_look = now + (LOOK_SECONDS if self._bell.rings else OFTEN_SECONDS)

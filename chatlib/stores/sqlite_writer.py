@@ -2,33 +2,40 @@
 
 import asyncio
 import contextlib
+import itertools
 import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from chatlib.stores.ears import call_in
 from chatlib.stores.locks import Turnstile
 from chatlib.stores.retention import Retention
 from chatlib.stores.sqlite_file import Link
-from chatlib.stores.sqlite_log import Batch
+from chatlib.stores.sqlite_log import Batch, Message
 from chatlib.stores.store import NotKept, Unsure
 
 MOST = 500  # jobs in one transaction
 
-Job = Callable[[Batch], Any]
+Job = Callable[[Batch], Any] | Message  # a message is to be appended
 Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
-@dataclass(eq=False)
 class Waiting:
-    """A job that waits for its transaction, and who waits for it."""
+    """A job that waits for its transaction, and who waits for it.
 
-    job: Job
-    result: "asyncio.Future[Any] | None"
+    Attributes:
+        since: when it came.
+    """
+
+    __slots__ = ("job", "result", "since")
+
+    def __init__(self, job: Job, result: "asyncio.Future[Any] | None") -> None:
+        self.job = job
+        self.result = result
+        self.since = time.monotonic()
 
 
 class Writer:
@@ -38,7 +45,7 @@ class Writer:
         link: its connection.
         turnstile: held round each transaction, among all processes that write to the file.
         retention: how much of each room is kept.
-        patience: for how many seconds a job waits for its turn.
+        patience: for how many seconds a job waits for its turn, and for the disk.
         on_kept: called in the writer's thread with each batch that was committed.
     """
 
@@ -56,7 +63,8 @@ class Writer:
         self._patience = patience
         self._on_kept = on_kept
         self._waiting: deque[Waiting] = deque()
-        self._closing = False
+        self._taken: list[Waiting] = []
+        self._idle = self._closing = False
         self._ready = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="chatlib writer", daemon=True)
         self._thread.start()
@@ -70,18 +78,9 @@ class Writer:
             NotKept: nothing of it is in the file: it was refused, or had no turn within `patience`.
             Unsure: the commit failed, or took more than `patience`.
         """
-        result = asyncio.get_running_loop().create_future()
-        waiting = Waiting(job, result)
-        self._put(waiting)
-        done, _ = await asyncio.wait([result], timeout=self._patience)
-        if not done:
-            with self._ready, contextlib.suppress(ValueError):
-                self._waiting.remove(waiting)
-                raise NotKept(f"the file was locked by others for {self._patience:g} seconds")
-            done, _ = await asyncio.wait([result], timeout=self._patience)
-        if not done:
-            raise Unsure(f"the disk did not answer within {self._patience:g} seconds")
-        return result.result()
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._put(Waiting(job, result))
+        return await result
 
     def submit(self, job: Job) -> None:
         """Do `job` in one of the next transactions, and tell nobody what became of it."""
@@ -93,7 +92,21 @@ class Writer:
             if self._closing:
                 raise NotKept("the store is closed")
             self._waiting.append(waiting)
-            self._ready.notify()
+            if self._idle:
+                self._ready.notify()
+
+    def expire(self) -> None:
+        """Tell those who wait for longer than `patience`. To be called from time to time."""
+        longest = time.monotonic() - self._patience
+        late: list[Waiting] = []
+        with self._ready:
+            while self._waiting and self._waiting[0].since < longest:
+                late.append(self._waiting.popleft())
+            taken = self._taken
+        for_others = f"the file was locked by others for {self._patience:g} seconds"
+        tell(late, None, NotKept(for_others))
+        if taken and taken[0].since < longest - self._patience:
+            tell(taken, None, Unsure(f"the disk did not answer within {self._patience:g} seconds"))
 
     def close(self) -> None:
         """Do what waits, and end the thread. This blocks."""
@@ -103,39 +116,36 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._ready:
-                while not (self._waiting or self._closing):
-                    self._ready.wait()
-                if not self._waiting:
-                    break
+        while self._wait():
             with self._turnstile.turn():
                 # What waits is taken now: what lost its patience before is not kept for sure.
                 with self._ready:
                     number = min(MOST, len(self._waiting))
-                    taken = [self._waiting.popleft() for _ in range(number)]
-                if taken:
-                    self._write(taken)
+                    self._taken = [self._waiting.popleft() for _ in range(number)]
+                if self._taken:
+                    self._write(self._taken)
+                self._taken = []
         with self._turnstile.turn():  # closing may checkpoint
             self._link.drop()
 
+    def _wait(self) -> bool:
+        """Wait until there is something to do; return whether there is, and not the end."""
+        with self._ready:
+            self._idle = True
+            while not (self._waiting or self._closing):
+                self._ready.wait()
+            self._idle = False
+            return bool(self._waiting)
+
     def _write(self, taken: list[Waiting]) -> None:
         """Do the jobs that were `taken`, and tell those who wait."""
-        error: Exception | None = None
-        results: list[Any] = [None] * len(taken)
         try:
             batch, results = self._transaction([waiting.job for waiting in taken])
-        except (NotKept, Unsure) as failure:
-            error = failure
+        except (NotKept, Unsure) as error:
+            tell(taken, None, error)
         else:
             self._on_kept(batch)
-        by_loop: defaultdict[asyncio.AbstractEventLoop, list[Outcome]] = defaultdict(list)
-        for waiting, result in zip(taken, results, strict=True):
-            if waiting.result is not None:
-                outcome = (waiting.result, result, error)
-                by_loop[waiting.result.get_loop()].append(outcome)
-        for loop, outcomes in by_loop.items():
-            call_in(loop, settle, outcomes)
+            tell(taken, results, None)
 
     def _transaction(self, jobs: list[Job]) -> tuple[Batch, list[Any]]:
         """Do `jobs`; return the batch and their results once it is committed."""
@@ -144,7 +154,7 @@ class Writer:
             connection = self._link.get()
             connection.execute("BEGIN IMMEDIATE")
             batch = Batch(connection, self._retention, time.time())
-            results = [job(batch) for job in jobs]
+            results = do_all(jobs, batch)
             batch.finish()
             committing = True
             connection.execute("COMMIT")
@@ -168,6 +178,27 @@ class Writer:
                 self._link.get().execute("ROLLBACK")
         except (sqlite3.Error, OSError):
             self._link.drop()
+
+
+def do_all(jobs: list[Job], batch: Batch) -> list[Any]:
+    """Do `jobs` in their order, messages that follow each other at once; return what they do."""
+    results: list[Any] = []
+    for are_messages, group in itertools.groupby(jobs, lambda job: isinstance(job, tuple)):
+        if are_messages:
+            results += batch.append(list(group))  # type: ignore[arg-type]
+        else:
+            results += [job(batch) for job in group]  # type: ignore[operator]
+    return results
+
+
+def tell(jobs: list[Waiting], results: list[Any] | None, error: Exception | None) -> None:
+    """Tell those who wait for `jobs` their results, or one error for all. In any thread."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Outcome]] = defaultdict(list)
+    for waiting, result in zip(jobs, results or [None] * len(jobs), strict=True):
+        if waiting.result is not None:
+            by_loop[waiting.result.get_loop()].append((waiting.result, result, error))
+    for loop, outcomes in by_loop.items():
+        call_in(loop, settle, outcomes)
 
 
 def settle(outcomes: list[Outcome]) -> None:

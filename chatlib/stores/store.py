@@ -6,6 +6,7 @@ early or late: the ids show each loss, and one `read` repairs it.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -53,6 +54,7 @@ class Cursor(NamedTuple):
         return cls(int(number), tag)
 
 
+UNFIT = re.compile("[\0\ud800-\udfff]")
 START = Cursor(0, BEGINNING)  # before the first message of any room
 
 
@@ -216,5 +218,5 @@ def expect_name(what: str, name: str) -> None:
         raise TypeError(f"expected the {what} as text, got {type(name).__name__}")
     if not 0 < len(name) <= NAME_CHARACTERS:
         raise ValueError(f"expected a {what} of 1 to {NAME_CHARACTERS} characters, got {len(name)}")
-    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+    if UNFIT.search(name):
         raise ValueError(f"expected a {what} that UTF-8 can express, without NUL: {name!r}")
