@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 
-from chatlib.stores.store import Ear, Entry
+from chatlib.stores.store import Cursor, Ear, Entry
 
 
 class Ears:
@@ -41,10 +41,10 @@ class Ears:
         for ear, loop in self._of(room):
             call_in(loop, ear.new, entries)
 
-    def head(self, room: str, number: int) -> None:
-        """Tell that the log reaches at least to the message `number`."""
+    def head(self, room: str, cursor: Cursor) -> None:
+        """Tell that the log reaches to `cursor`, or beyond."""
         for ear, loop in self._of(room):
-            call_in(loop, ear.head, number)
+            call_in(loop, ear.head, cursor)
 
     def people(self, room: str) -> None:
         """Tell that somebody has come or left."""

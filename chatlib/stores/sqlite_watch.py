@@ -14,6 +14,7 @@ from chatlib.stores.doorbell import RING_BYTES, Doorbell
 from chatlib.stores.ears import Ears
 from chatlib.stores.sqlite_file import Link
 from chatlib.stores.sqlite_log import Batch, read_heads
+from chatlib.stores.store import Cursor
 
 if TYPE_CHECKING:
     from chatlib.stores.sqlite_writer import Writer
@@ -39,7 +40,7 @@ class Watch:
         self._bell = bell
         self._link = link
         self._ears = ears
-        self._told: dict[str, int] = {}  # how far the ears of each room were told
+        self._told: dict[str, Cursor] = {}  # how far the ears of each room were told
         self._version: tuple[int, int] | None = None
         self._again = False
         self._stopping = False
@@ -64,7 +65,7 @@ class Watch:
             self._ears.people(room)
         news: dict[str, Any] = {}
         if batch.new:
-            news["heads"] = {room: entries[-1].id for room, entries in batch.new.items()}
+            news["heads"] = {room: entries[-1][:2] for room, entries in batch.new.items()}
         if batch.people:
             news["people"] = sorted(batch.people)
         if news:
@@ -104,8 +105,8 @@ class Watch:
         """Tell what a ring says; return whether it says anything."""
         try:
             news = json.loads(data)
-            for room, number in news.get("heads", {}).items():
-                self._ears.head(room, int(number))
+            for room, (number, tag) in news.get("heads", {}).items():
+                self._ears.head(room, Cursor(int(number), str(tag)))
             for room in news.get("people", ()):
                 self._ears.people(room)
             if "shout" in news:
@@ -125,12 +126,11 @@ class Watch:
         rooms = self._ears.rooms
         heads = read_heads(connection, rooms)
         self._version = version
-        self._told = {room: self._told.get(room, -1) for room in rooms}
         for room, head in heads.items():
-            if head.id != self._told[room]:
-                self._told[room] = head.id
-                self._ears.head(room, head.id)
+            if head != self._told.get(room):
+                self._ears.head(room, head)
             self._ears.people(room)
+        self._told = heads
 
     def _look_who_lives(self) -> None:
         """Forget the people of processes that have died; come back if this one's bell was lost."""

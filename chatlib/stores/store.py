@@ -108,8 +108,8 @@ class Ear(Protocol):
     def new(self, entries: Sequence[Entry]) -> None:
         """Take messages that were appended through this store."""
 
-    def head(self, number: int) -> None:
-        """Take the hint that the log reaches at least to the message `number`."""
+    def head(self, cursor: Cursor) -> None:
+        """Take the hint that the log reaches to `cursor`, or beyond."""
 
     def people(self) -> None:
         """Take the hint that somebody has come or left."""

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from chatlib.stores.retention import Retention
-from chatlib.stores.store import Entry, Page, Receipt, Store
+from chatlib.stores.store import Cursor, Entry, Page, Receipt, Store
 
 GUARD_SECONDS = 30.0
 
@@ -28,8 +28,8 @@ class Listener:
         self.heads.append(entries[-1].id)
         self._news.set()
 
-    def head(self, number: int) -> None:
-        self.heads.append(number)
+    def head(self, cursor: Cursor) -> None:
+        self.heads.append(cursor.id)
         self._news.set()
 
     def people(self) -> None:
