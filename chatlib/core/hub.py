@@ -1,0 +1,197 @@
+"""The hub: rooms of a store, in any app. What is published anywhere reaches all who follow a room.
+
+hub = Hub("sqlite:///app.db")
+app = FastAPI(lifespan=hub.lifespan)
+
+@app.websocket("/orders")
+async def orders(websocket: WebSocket, after: str | None = None):
+    await websocket.accept()
+    await hub.follow(websocket, "orders", after=after)
+
+@app.post("/orders")
+async def order(order: Order):
+    await hub.publish("orders", order)
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from chatlib.core.envelope import After, cursor_in, inbox, text_of
+from chatlib.core.feed import ChangedError, Feed
+from chatlib.core.frames import encode
+from chatlib.core.liveroom import CHANGED, CHANGED_WHY
+from chatlib.core.log import logger
+from chatlib.core.newcomer import Newcomer
+from chatlib.core.publisher import Publisher
+from chatlib.stores.store import Store
+
+BEAT_SECONDS = 25.0
+LIMIT_BYTES = 1024 * 1024
+STAYS_SECONDS = 5.0  # how long the name of a lost connection stays: its client may be back by then
+
+
+class Hub(Publisher):
+    """Rooms that remember what is published, for the WebSockets of an app.
+
+    Messages are kept in a store, and each has an id: 1, 2, 3 … in its room. A connection that joins
+    a room says up to where it has heard, gets what it has missed, and then what comes. Any number
+    of processes on one store are one hub.
+
+    Each member gets JSON objects. First, for each room, `{"type": "welcome", "room", "history",
+    "head", "people", "count", "beat"}`: `history` is `"complete"` if nothing is missing between its
+    cursor and what follows. Then `{"type": "message", "room", "id", "tag", "data"}`, with the id
+    and tag of which the next cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people", "room",
+    "joined", "left", "count"}` where connections have names, and every `beat` seconds `{"type":
+    "beat", "room", "head"}`: who has not heard of `head` by then has missed something.
+
+    A member that takes too little is cut off, and loses nothing: it comes back with its cursor. Who
+    follows a history that is no more (a file restored from an older copy) is closed with 4409.
+
+    It belongs to the event loop in which it is opened, except for `publish_from_thread`.
+
+    Args:
+        store: an address, as `store_at` takes it, or a store.
+        limit: how many bytes may wait for a member.
+        beat: every how many seconds members get a beat, and this process looks whether it has
+            missed anything.
+    """
+
+    def __init__(
+        self, store: str | Store, *, limit: int = LIMIT_BYTES, beat: float = BEAT_SECONDS
+    ) -> None:
+        super().__init__(store)
+        self.limit = limit
+        self.beat = beat
+        self._feeds: dict[str, Feed] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._beating: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Be open while the app runs: `FastAPI(lifespan=hub.lifespan)`."""
+        async with self:
+            yield
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in (self._beating, *self._leaving):
+            if task is not None:
+                task.cancel()
+        for feed in list(self._feeds.values()):
+            await feed.stop()
+        self._feeds.clear()
+        await super().__aexit__(*exc_info)
+
+    @contextlib.asynccontextmanager
+    async def join(
+        self,
+        websocket: WebSocket,
+        *rooms: str,
+        after: After = None,
+        last: int = 0,
+        name: str | None = None,
+    ) -> AsyncIterator[None]:
+        """Have `websocket` hear `rooms` until the end of the block.
+
+        Args:
+            websocket: has been accepted.
+            rooms: their names.
+            after: up to where it has heard: a cursor, or one for each room by its name.
+            last: how many messages it gets of a room in which it is new.
+            name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
+
+        Raises:
+            ValueError: a cursor is none.
+            WebSocketDisconnect: the connection has ended.
+            OSError: the store cannot be read.
+        """
+        self._expect_open()
+        everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
+        cursors = {room: cursor_in(after, room) for room in everywhere}
+        code: int | None = None
+
+        async def leave(room: str, name: str) -> None:
+            await self._leave(room, name, code)
+
+        async with contextlib.AsyncExitStack() as stack:
+            for room in everywhere:
+                feed = await stack.enter_async_context(self._use(room))
+                if name is not None and room in rooms:
+                    await self.store.enter(room, name)
+                    stack.push_async_callback(leave, room, name)
+                guest = Newcomer(feed, websocket, self.beat)
+                try:
+                    await feed.admit(websocket, cursors[room], last, guest)
+                except ChangedError:
+                    await websocket.close(CHANGED, CHANGED_WHY)
+                    raise WebSocketDisconnect(CHANGED, CHANGED_WHY) from None
+                stack.callback(feed.room.leave, websocket)
+            try:
+                yield
+            except WebSocketDisconnect as gone:
+                code = gone.code
+                raise
+
+    async def follow(self, websocket: WebSocket, *rooms: str, **options: Any) -> None:
+        """Do as `join` until the client leaves, whatever it sends."""
+        with contextlib.suppress(WebSocketDisconnect):
+            async with self.join(websocket, *rooms, **options):
+                while True:
+                    message = await websocket.receive()
+                    if message["type"] == "websocket.disconnect":
+                        raise WebSocketDisconnect(message.get("code", 1005))
+
+    @contextlib.asynccontextmanager
+    async def _use(self, room: str) -> AsyncIterator[Feed]:
+        """Have a feed of `room` for as long as somebody needs it."""
+        feed = self._feeds.get(room)
+        if feed is None:
+            feed = self._feeds[room] = Feed(room, self.store, text_of, self.limit)
+        feed.users += 1
+        try:
+            await feed.start()
+            yield feed
+        finally:
+            feed.users -= 1
+            if not feed.users and self._feeds.get(room) is feed:
+                del self._feeds[room]
+                await feed.stop()
+
+    async def _leave(self, room: str, name: str, code: int | None) -> None:
+        """Note that a connection of `name` has left; a little later, if it may be back soon."""
+        if code in (1000, 1001) or self._loop is None:
+            await self.store.leave(room, name)
+            return
+
+        async def leave() -> None:
+            try:
+                await asyncio.sleep(STAYS_SECONDS)
+            finally:
+                await self.store.leave(room, name)
+
+        task = asyncio.create_task(leave())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _beat(self) -> None:
+        """Now and then look whether a feed has missed a hint, and tell the members."""
+        while True:
+            await asyncio.sleep(self.beat)
+            feeds = {room: feed for room, feed in self._feeds.items() if feed.ready}
+            try:
+                heads = await self.store.heads(feeds)
+            except OSError as error:
+                logger.warning("the heads of the rooms cannot be read: %s", error)
+                continue
+            for room, feed in feeds.items():
+                feed.head(heads[room])
+                beat = {"type": "beat", "room": room, "head": feed.cursor.id}
+                feed.room.post(encode(beat))

@@ -1,0 +1,39 @@
+"""A connection on its way into a room of the hub."""
+
+from fastapi import WebSocket
+
+from chatlib.core.feed import Feed
+from chatlib.core.frames import encode
+from chatlib.core.taskline import line_of
+from chatlib.stores.store import Cursor, History
+
+
+class Newcomer:
+    """The `Guest` of a feed that gets the frames of the hub.
+
+    Args:
+        feed: of the room.
+        websocket: the connection.
+        beat: every how many seconds there is a beat.
+    """
+
+    def __init__(self, feed: Feed, websocket: WebSocket, beat: float) -> None:
+        self.feed = feed
+        self.websocket = websocket
+        self.beat = beat
+        self.told: frozenset[str] = frozenset()
+
+    async def greet(self, history: History, head: Cursor) -> None:
+        """Send the welcome."""
+        presence = self.feed.presence
+        self.told = presence.told
+        welcome = {"type": "welcome", "room": self.feed.name, "history": history, "head": str(head)}
+        frame = encode({**welcome, **presence.welcome(), "beat": self.beat})
+        await line_of(self.websocket).say(frame)
+
+    def arrive(self) -> bytes:
+        """Return who has come and left since the welcome."""
+        presence = self.feed.presence
+        if presence.told == self.told:
+            return b""
+        return encode(presence.difference(self.told))

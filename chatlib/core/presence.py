@@ -1,0 +1,78 @@
+"""Who is in a room, as its members are told: at first all names, then the differences."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from chatlib.core.log import logger
+from chatlib.stores.store import Store
+
+PAUSE_SECONDS = 0.25  # at least, between two differences
+NAMES = 200  # in a room with more people, only their number is told
+
+
+class Presence:
+    """The people of one room.
+
+    Args:
+        room: its name.
+        store: where they are counted.
+        post: gives a frame's text to the members.
+
+    Attributes:
+        told: the names that the members know of.
+    """
+
+    def __init__(self, room: str, store: Store, post: Callable[[str], None]) -> None:
+        self.room = room
+        self.store = store
+        self.post = post
+        self.told: frozenset[str] = frozenset()
+        self._changed = False
+        self._telling: asyncio.Task[None] | None = None
+
+    def change(self) -> None:
+        """Take the hint that somebody has come or left."""
+        self._changed = True
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        while self._changed:
+            self._changed = False
+            try:
+                names = frozenset(await self.store.people(self.room))
+            except OSError as error:
+                logger.warning("the people of room %r cannot be read: %s", self.room, error)
+                return
+            if names != self.told:
+                before, self.told = self.told, names
+                self.post(self.difference(before))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def difference(self, before: frozenset[str]) -> str:
+        """Return the frame that tells who has come and left since `before`."""
+        many = max(len(before), len(self.told)) > NAMES
+        joined = [] if many else sorted(self.told - before)
+        left = [] if many else sorted(before - self.told)
+        return json.dumps(
+            {
+                "type": "people",
+                "room": self.room,
+                "joined": joined,
+                "left": left,
+                "count": len(self.told),
+            },
+            ensure_ascii=False,
+        )
+
+    def welcome(self) -> dict[str, Any]:
+        """Return what a newcomer is told: the names, or None if they are many; and how many."""
+        names = sorted(self.told) if len(self.told) <= NAMES else None
+        return {"people": names, "count": len(self.told)}
+
+    def stop(self) -> None:
+        """Tell nothing more."""
+        if self._telling is not None:
+            self._telling.cancel()

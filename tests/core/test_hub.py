@@ -1,0 +1,360 @@
+"""The hub: what is published anywhere reaches all who follow a room, once and in order."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import pytest
+import websockets
+from fastapi import FastAPI, Query, WebSocket
+from live import Served
+from pydantic import BaseModel
+from websockets.asyncio.client import connect
+
+from chatlib.core.hub import Hub
+from chatlib.core.publisher import Publisher
+from chatlib.stores.memory import MemoryStore
+from chatlib.stores.retention import Retention
+
+GUARD_SECONDS = 30.0
+BIG = "x" * 10_000
+
+
+def app_on(hub):
+    """An app whose clients follow the rooms that they name."""
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/{rooms}")
+    async def follow(
+        websocket: WebSocket,
+        rooms: str,
+        after: Annotated[list[str] | None, Query()] = None,
+        last: int = 0,
+        name: str | None = None,
+    ):
+        await websocket.accept()
+        names = rooms.split(",")
+        cursors = dict(zip(names, after or [], strict=False))
+        await hub.follow(websocket, *names, after=cursors, last=last, name=name)
+
+    return app
+
+
+@pytest.fixture(params=["memory:", "sqlite"])
+def address(request, tmp_path):
+    return f"sqlite:///{tmp_path}/app.db" if request.param == "sqlite" else request.param
+
+
+class Client:
+    """A client, and what it was told of each room."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.welcomes = []
+        self.heard = []  # and not asked for yet
+
+    async def next(self, kind):
+        """Return the next frame of a kind."""
+        while not (found := [frame for frame in self.heard if frame["type"] == kind]):
+            self.heard.append(json.loads(await self.connection.recv()))
+        self.heard.remove(found[0])
+        return found[0]
+
+    async def knows_of(self, *names):
+        """Wait until it has been told that these are the people."""
+        while self.people != set(names):
+            told = await self.next("people")
+            assert not self.people & set(told["joined"])
+            assert self.people >= set(told["left"])
+            self.people = self.people - set(told["left"]) | set(told["joined"])
+            assert len(self.people) == told["count"]
+
+    async def messages(self, number):
+        """Return what the next messages say."""
+        return [(await self.next("message"))["data"] for _ in range(number)]
+
+
+def play(hub, scenario):
+    """Run `scenario(join)` beside a server with `hub`; `join(path)` connects a client."""
+    with Served(app_on(hub)) as served:
+
+        async def join(path):
+            connection = await connect(f"ws://127.0.0.1:{served.port}/{path}", proxy=None)
+            client = Client(connection)
+            clients.append(client)
+            rooms = path.partition("?")[0].count(",") + 1 + ("name=" in path)
+            client.welcomes = [await client.next("welcome") for _ in range(rooms)]
+            client.people = set(client.welcomes[0]["people"])
+            return client
+
+        async def run():
+            async with asyncio.timeout(GUARD_SECONDS):
+                await scenario(served, join)
+                for client in clients:
+                    client.connection.transport.abort()  # there may be more than it would read
+                    await client.connection.wait_closed()
+
+        clients = []
+        asyncio.run(run())
+
+
+async def publish(served, hub, *messages, room="orders"):
+    """Publish in the server's event loop; return the receipts."""
+    return [
+        await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(hub.publish(room, message), served.loop)
+        )
+        for message in messages
+    ]
+
+
+def test_a_member_hears_what_is_published_with_its_place(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        (welcome,) = client.welcomes
+        assert (welcome["type"], welcome["room"]) == ("welcome", "orders")
+        assert (welcome["history"], welcome["head"]) == ("new", "0.00000000")
+        (receipt,) = await publish(served, hub, {"item": "tea"})
+        assert await client.next("message") == {
+            "type": "message",
+            "room": "orders",
+            "id": 1,
+            "tag": receipt.tag,
+            "data": {"item": "tea"},
+        }
+
+    play(hub, scenario)
+
+
+class Order(BaseModel):
+    item: str
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("text", {"data": "text"}),
+        ('{"a', {"data": '{"a'}),
+        (b"\0\xff", {"base64": "AP8="}),
+        ([1, None], {"data": [1, None]}),
+        (Order(item="tea"), {"data": {"item": "tea"}}),
+    ],
+)
+def test_text_bytes_json_and_models_can_be_published(message, field):
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        client = await join("orders")
+        await publish(served, hub, message)
+        frame = await client.next("message")
+        assert field.items() <= frame.items()
+
+    play(hub, scenario)
+
+
+def test_who_comes_back_with_a_cursor_misses_nothing(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        receipts = await publish(served, hub, *range_of(500))
+        cursor = f"{receipts[99].id}.{receipts[99].tag}"
+        client = await join(f"orders?after={cursor}")
+        assert client.welcomes[0]["history"] == "complete"
+        assert await client.messages(400) == range_of(500)[100:]
+        await publish(served, hub, ["live"])
+        assert await client.messages(1) == [["live"]]
+
+    play(hub, scenario)
+
+
+def range_of(number):
+    return [[n] for n in range(number)]
+
+
+def test_between_what_was_missed_and_what_comes_there_is_no_gap_and_nothing_twice(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        await publish(served, hub, *range_of(50))
+        stop = asyncio.Event()
+
+        async def talk():
+            number = 50
+            while not stop.is_set():
+                await publish(served, hub, [number])
+                number += 1
+
+        talking = asyncio.create_task(talk())
+        for _ in range(20):
+            client = await join("orders?last=30")
+            frames = [await client.next("message") for _ in range(60)]
+            ids = [frame["id"] for frame in frames]
+            assert ids == [*range(ids[0], ids[0] + 60)]
+            assert [frame["data"] for frame in frames] == [[n - 1] for n in ids]
+            assert client.welcomes[0]["history"] == "new"
+        stop.set()
+        await talking
+
+    play(hub, scenario)
+
+
+def test_a_history_that_is_no_more_is_told(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        await publish(served, hub, *range_of(3))
+        client = await join("orders?after=2.0123abcd&last=2")
+        assert client.welcomes[0]["history"] == "diverged"
+        assert await client.messages(2) == [[1], [2]]
+
+    play(hub, scenario)
+
+
+def test_a_history_that_was_trimmed_is_told():
+    hub = Hub(MemoryStore(Retention(messages=3)))
+
+    async def scenario(served, join):
+        await publish(served, hub, *range_of(10))
+        client = await join("orders?after=0.00000000")
+        assert client.welcomes[0]["history"] == "trimmed"
+        assert await client.messages(3) == [[7], [8], [9]]
+
+    play(hub, scenario)
+
+
+def test_a_connection_may_be_in_several_rooms_and_come_back_to_each(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        (one,) = await publish(served, hub, ["before"], room="a")
+        await publish(served, hub, ["missed"], room="a")
+        await publish(served, hub, ["missed"], room="b")
+        client = await join(f"a,b?after={one.id}.{one.tag}&after=0.00000000")
+        frames = [await client.next("message") for _ in range(2)]
+        assert [(frame["room"], frame["data"]) for frame in frames] == [
+            ("a", ["missed"]),
+            ("b", ["missed"]),
+        ]
+        await publish(served, hub, ["live"], room="a")
+        await publish(served, hub, ["live"], room="b")
+        assert await client.messages(2) == [["live"], ["live"]]
+
+    play(hub, scenario)
+
+
+def test_all_connections_of_a_person_hear_its_inbox(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        ana, tab = await join("orders?name=ana"), await join("orders?name=ana")
+        ben = await join("orders?name=ben")
+        sending = asyncio.run_coroutine_threadsafe(hub.send_to("ana", "for you"), served.loop)
+        await asyncio.wrap_future(sending)
+        await publish(served, hub, "for all")
+        assert await ana.messages(2) == await tab.messages(2) == ["for you", "for all"]
+        assert await ben.messages(1) == ["for all"]
+
+    play(hub, scenario)
+
+
+def test_people_are_told_once_for_all_their_connections(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        ana = await join("orders?name=ana")
+        await ana.knows_of("ana")
+        tabs = [await join("orders?name=ben") for _ in range(2)]
+        await ana.knows_of("ana", "ben")
+        cleo = await join("orders?name=cleo")
+        await cleo.knows_of("ana", "ben", "cleo")
+        for tab in tabs:
+            await ana.knows_of("ana", "ben", "cleo")
+            await tab.connection.close()  # with 1000: it will not be back
+        await ana.knows_of("ana", "cleo")
+
+    play(hub, scenario)
+
+
+def test_two_hubs_on_one_file_are_one(tmp_path):
+    address = f"sqlite:///{tmp_path}/app.db"
+    hub, other = Hub(address), Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        async with other:
+            for number in range(50):
+                await other.publish("orders", [number])
+                await publish(served, hub, [number])
+        assert await client.messages(100) == [[n // 2] for n in range(100)]
+
+    play(hub, scenario)
+
+
+def test_a_script_publishes_without_serving_anything(tmp_path):
+    address = f"sqlite:///{tmp_path}/app.db"
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        async with Publisher(address) as publisher:
+            await publisher.publish("orders", "from a script")
+        assert await client.messages(1) == ["from a script"]
+
+    play(hub, scenario)
+
+
+def test_a_thread_publishes_and_waits(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        receipt = await asyncio.to_thread(hub.publish_from_thread, "orders", "from a thread")
+        assert receipt.id == 1
+        assert await client.messages(1) == ["from a thread"]
+
+    play(hub, scenario)
+
+
+def test_the_thread_of_the_hub_is_told_to_await():
+    async def scenario():
+        async with Hub("memory:") as hub:
+            with pytest.raises(RuntimeError, match=r"await hub\.publish"):
+                hub.publish_from_thread("orders", "x")
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_that_is_not_open_says_how_to_open_it():
+    hub = Hub("memory:")
+    with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=hub.lifespan\)"):
+        asyncio.run(hub.publish("orders", "x"))
+
+
+def test_a_member_that_does_not_read_is_cut_off_and_the_others_hear_all():
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        reader, sleeper = await join("orders"), await join("orders")
+        sleeper.connection.transport.pause_reading()
+        for _ in range(100):  # 20 MB in all: more than the kernel takes
+            await publish(served, hub, *[BIG] * 20)
+            assert await reader.messages(20) == [BIG] * 20
+        sleeper.connection.transport.resume_reading()
+        with pytest.raises((websockets.ConnectionClosed, ConnectionResetError)):
+            await sleeper.messages(2000)
+
+    play(hub, scenario)
+
+
+def test_a_room_that_nobody_follows_takes_no_memory(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        for number in range(20):
+            client = await join(f"room{number}")
+            await client.connection.close()
+        await asyncio.to_thread(served.until, lambda: not hub._feeds)
+
+    play(hub, scenario)
