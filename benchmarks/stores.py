@@ -1,0 +1,239 @@
+"""What it costs to keep messages: `python -m benchmarks.stores` prints the tables.
+
+Candidates run in turn, round after round, so that what else the machine does hits them alike. A
+ratio is the median of each round's ratio, with the least and the most of them. The disk is that of
+the folder of temporary files: `TMPDIR` chooses another one.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from chatlib.stores.sqlite import SQLiteStore
+from chatlib.stores.sqlite_log import KEEP, SCHEMA
+from chatlib.stores.store import Cursor, Entry
+
+BODY = b"x" * 130
+IN_FLIGHT = 32
+ROUNDS = 5
+SECONDS = 2.0
+HEARD = 500  # messages that another process hears
+IDLE_SECONDS = 5.0
+
+
+def key_of(number: int) -> str:
+    """Return a key as the client makes it: it begins with the time."""
+    return f"{time.time_ns():x}-{number}"
+
+
+def plain_loop(path: Path, seconds: float) -> float:
+    """Write the same rows to the same tables, 32 in a commit; return how many a second.
+
+    Nothing is looked up, nobody waits, and there are no threads.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(SCHEMA)
+        number, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            connection.execute("BEGIN IMMEDIATE")
+            for _ in range(IN_FLIGHT):
+                number += 1
+                row = ("lobby", number, key_of(number), "0123abcd", BODY, time.time())
+                connection.execute(KEEP, row)
+            connection.execute("COMMIT")
+        return number / (time.perf_counter() - began)
+
+
+async def append(path: Path, seconds: float, in_flight: int = IN_FLIGHT) -> tuple[float, float]:
+    """Append with so many tasks; return how many messages a second, and the longest wait."""
+    store = SQLiteStore(path)
+    await store.open()
+    number, longest, end = 0, 0.0, time.perf_counter() + seconds
+
+    async def task() -> None:
+        nonlocal number, longest
+        while (began := time.perf_counter()) < end:
+            number += 1
+            await store.append("lobby", key_of(number), BODY)
+            longest = max(longest, time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(task() for _ in range(in_flight)))
+    rate = number / (time.perf_counter() - began)
+    await store.close()
+    return rate, longest
+
+
+@contextlib.contextmanager
+def other_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run this module with `arguments` in another process."""
+    command = [sys.executable, "-m", "benchmarks.stores", *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as popen:
+        try:
+            yield popen
+        finally:
+            popen.kill()
+
+
+def answer(popen: subprocess.Popen[str]) -> list[float]:
+    """Return the numbers of the next line that a process prints."""
+    assert popen.stdout is not None
+    return [float(number) for number in popen.stdout.readline().split()]
+
+
+def two_processes(path: Path, seconds: float) -> list[tuple[float, float]]:
+    """Append with two processes at a time; return what `append` does for each."""
+    arguments = ("append", str(path), str(seconds))
+    with other_process(*arguments) as one, other_process(*arguments) as two:
+        answers = [answer(each) for each in (one, two)]
+    return [(rate, longest) for rate, longest in answers]
+
+
+class Ear:
+    """An ear that notes when the log has reached which message."""
+
+    def __init__(self) -> None:
+        self.reached: dict[int, float] = {}
+        self.news = asyncio.Event()
+
+    def new(self, entries: Sequence[Entry]) -> None:
+        self.head(Cursor(entries[-1].id, entries[-1].tag))
+
+    def head(self, cursor: Cursor) -> None:
+        self.reached.setdefault(cursor.id, time.perf_counter())
+        self.news.set()
+
+    def people(self) -> None:
+        pass
+
+    def shout(self, data: bytes) -> None:
+        pass
+
+
+async def hear(path: Path) -> list[float]:
+    """Return how many milliseconds after an append began another process hears of it, each."""
+    store, ear = SQLiteStore(path), Ear()
+    await store.open()
+    await store.hear("lobby", ear)
+    waits = []
+    with other_process("publish", str(path)) as publisher:
+        assert publisher.stdin is not None
+        for _ in range(HEARD):
+            publisher.stdin.write("\n")
+            publisher.stdin.flush()
+            began, number = await asyncio.to_thread(answer, publisher)
+            while int(number) not in ear.reached:
+                ear.news.clear()
+                await ear.news.wait()
+            waits.append(1000 * (ear.reached[int(number)] - began))
+    await store.close()
+    return waits
+
+
+async def publish(path: Path) -> None:
+    """Append a message for each line on stdin; print when that began, and its id.
+
+    The clock is one for all processes, on Linux at least.
+    """
+    store = SQLiteStore(path)
+    await store.open()
+    while await asyncio.to_thread(sys.stdin.readline):
+        began = time.perf_counter()
+        receipt = await store.append("lobby", key_of(0), BODY)
+        print(began, receipt.id, flush=True)
+    await store.close()
+
+
+def idle(path: Path) -> float:
+    """Return which part of a core two idle processes take together."""
+    with other_process("sleep", str(path)) as one, other_process("sleep", str(path)) as two:
+        processes = [psutil.Process(each.pid) for each in (one, two)]
+        for each in (one, two):
+            answer(each)
+        before = sum(sum(each.cpu_times()[:2]) for each in processes)
+        time.sleep(IDLE_SECONDS)
+        after = sum(sum(each.cpu_times()[:2]) for each in processes)
+    return (after - before) / IDLE_SECONDS
+
+
+async def sleep(path: Path) -> None:
+    """Hold a store open, and listen to a room."""
+    store = SQLiteStore(path)
+    await store.open()
+    await store.hear("lobby", Ear())
+    print(0, flush=True)
+    await asyncio.Event().wait()
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the median of `values`, with the least and the most."""
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def measure(rounds: int, seconds: float) -> None:
+    """Measure, and print the table."""
+    ratios, sums, shares, longest, rates = [], [], [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            plain = plain_loop(Path(folder, "plain.db"), seconds)
+            one, _ = asyncio.run(append(Path(folder, "one.db"), seconds))
+            two = two_processes(Path(folder, "two.db"), seconds)
+        rates.append(one)
+        ratios.append(one / plain)
+        sums.append(sum(rate for rate, _ in two) / one)
+        shares.append(min(rate for rate, _ in two) / one)
+        longest.append(1000 * max(wait for _, wait in two))
+    with tempfile.TemporaryDirectory() as folder:
+        waits = sorted(asyncio.run(hear(Path(folder, "hear.db"))))
+        load = idle(Path(folder, "idle.db"))
+    rows: list[tuple[str, Any]] = [
+        (f"appends a second, {IN_FLIGHT} in flight", spread(rates, 0)),
+        ("the same, as a share of a plain loop", spread(ratios)),
+        ("two processes, sum as a share of one", spread(sums)),
+        ("the slower of them, as a share of one", spread(shares)),
+        ("the longest append of the two, ms", spread(longest, 0)),
+        ("heard by another process after, ms: median", f"{statistics.median(waits):.2f}"),
+        ("99 of 100 within, ms", f"{waits[int(len(waits) * 0.99)]:.2f}"),
+        ("two idle processes, % of a core", f"{100 * load:.1f}"),
+    ]
+    print(f"| SQLite, on the disk at each commit, {rounds} rounds | |")
+    print("|---|---:|")
+    for what, figure in rows:
+        print(f"| {what} | {figure} |")
+
+
+def main() -> None:
+    """Measure, or be the other process."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stores", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    roles = {"append": append, "publish": publish, "sleep": sleep}
+    parser.add_argument("role", nargs="*", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if not given.role:
+        measure(given.rounds, given.seconds)
+        return
+    role, path, *more = given.role
+    result = asyncio.run(roles[role](Path(path), *map(float, more)))  # type: ignore[operator]
+    if result is not None:
+        print(*result, flush=True)
+
+
+if __name__ == "__main__":
+    main()
