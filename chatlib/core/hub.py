@@ -16,7 +16,7 @@ async def order(order: Order):
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -140,10 +140,17 @@ class Hub(Publisher):
                 code = gone.code
                 raise
 
-    async def follow(self, websocket: WebSocket, *rooms: str, **options: Any) -> None:
+    async def follow(
+        self,
+        websocket: WebSocket,
+        *rooms: str,
+        after: After = None,
+        last: int = 0,
+        name: str | None = None,
+    ) -> None:
         """Do as `join` until the client leaves, whatever it sends."""
         with contextlib.suppress(WebSocketDisconnect):
-            async with self.join(websocket, *rooms, **options):
+            async with self.join(websocket, *rooms, after=after, last=last, name=name):
                 while True:
                     message = await websocket.receive()
                     if message["type"] == "websocket.disconnect":
