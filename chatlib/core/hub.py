@@ -23,6 +23,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from chatlib.core.envelope import After, cursor_in, inbox, text_of
 from chatlib.core.feed import ChangedError, Feed
 from chatlib.core.frames import encode
+from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
 from chatlib.core.newcomer import Newcomer
@@ -133,6 +134,8 @@ class Hub(Publisher):
                 except ChangedError:
                     await websocket.close(CHANGED, CHANGED_WHY)
                     raise WebSocketDisconnect(CHANGED, CHANGED_WHY) from None
+                except EndedError as ended:
+                    raise WebSocketDisconnect(1006, str(ended)) from None
                 stack.callback(feed.room.leave, websocket)
             try:
                 yield
