@@ -53,14 +53,17 @@ class Worker:
         raise AssertionError("".join(self.log))
 
     def kill(self):
+        """Kill it; return what it has logged."""
         self.process.kill()
-        self.process.communicate()
+        return self.ended()
 
     def stop(self):
-        """Stop it as Ctrl+C does; return what it has logged."""
+        """Stop it as a supervisor does; return what it has logged."""
         self.process.terminate()
-        rest = self.process.communicate(timeout=GUARD_SECONDS)[1]
-        return "".join(self.log) + rest
+        return self.ended()
+
+    def ended(self):
+        return "".join(self.log) + self.process.communicate(timeout=GUARD_SECONDS)[1]
 
     def __enter__(self):
         self.start()
@@ -171,11 +174,15 @@ def in_a_shop(tmp_path, scenario):
             ):
                 await scenario(Shop(one, other, (network, second)))
                 for worker in (one, other):
-                    log = await asyncio.to_thread(worker.stop)
-                    log = log.replace("WARNING:  This server does not take ready frames", "")
-                    assert not re.search("ERROR|Traceback|WARNING", log), log
+                    expect_clean(await asyncio.to_thread(worker.stop))
 
     asyncio.run(run())
+
+
+def expect_clean(log):
+    """There is no word of an error in what a worker has logged."""
+    log = log.replace("WARNING:  This server does not take ready frames", "")
+    assert not re.search("ERROR|Traceback|WARNING", log), log
 
 
 @contextlib.asynccontextmanager
@@ -304,14 +311,15 @@ def test_dashboards_miss_nothing_on_a_bad_network(tmp_path):
     in_a_shop(tmp_path, scenario)
 
 
-def test_dashboards_miss_nothing_when_their_worker_is_killed_and_started_again(tmp_path):
+@pytest.mark.parametrize("end", [Worker.kill, Worker.stop], ids=["killed", "stopped"])
+def test_dashboards_miss_nothing_when_their_worker_ends_and_is_started_again(tmp_path, end):
     async def scenario(shop):
         async with following(shop, 3) as followers:
             for _ in range(2):
-                async with asyncio.TaskGroup() as ordering:  # at the worker that dies, too
+                async with asyncio.TaskGroup() as ordering:  # at the worker that ends, too
                     for _ in range(5):
                         ordering.create_task(shop.order(port=shop.workers[0].port))
-                    await asyncio.to_thread(shop.workers[0].kill)
+                    expect_clean(await asyncio.to_thread(end, shop.workers[0]))
                     for _ in range(30):  # more than a newcomer gets
                         await shop.order()
                     await asyncio.to_thread(shop.workers[0].start)
