@@ -18,7 +18,7 @@ from chatlib.stores.store import Cursor
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "tests/examples"
-GUARD_SECONDS = 30.0  # against a hang; it decides nothing
+GUARD_SECONDS = 60.0  # against a hang; it decides nothing
 BACK_SECONDS = 0.02  # how long a client waits before it comes back
 
 

@@ -90,6 +90,7 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Orders</title>
+<link rel="icon" href="data:,">
 <h1>Orders</h1>
 <p id="status" role="status"></p>
 <ol id="orders"></ol>
