@@ -11,6 +11,7 @@ from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
+from chatlib.core.envelope import cursors_in
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.hub import Hub
 from chatlib.core.publisher import Publisher
@@ -36,7 +37,8 @@ def app_on(hub):
         await websocket.accept()
         names = rooms.split(",")
         cursors = dict(zip(names, after or [], strict=False))
-        await hub.follow(websocket, *names, after=cursors, last=last, name=name)
+        place = after[0] if after and len(names) == 1 else cursors
+        await hub.follow(websocket, *names, after=place, last=last, name=name)
 
     return app
 
@@ -404,3 +406,34 @@ def test_what_is_published_while_a_room_begins_is_not_late():
         assert await client.messages(1) == ["late"]
 
     play(hub, scenario)
+
+
+def test_the_inbox_of_a_person_is_no_room(address):
+    """An app may take the name of a room from its clients."""
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        with pytest.raises(ValueError, match="got that of an inbox: '@ana'"):
+            await publish(served, hub, "from somebody", room="@ana")
+        refused = await connect(f"ws://127.0.0.1:{served.port}/@ana", proxy=None)
+        with pytest.raises(websockets.ConnectionClosed):
+            await refused.recv()
+
+    play(hub, scenario)
+
+
+def test_a_single_cursor_is_for_the_room_and_not_for_the_inbox(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        (receipt,) = await publish(served, hub, "x")
+        client = await join(f"orders?name=ana&after={receipt.id}.{receipt.tag}")
+        told = [(welcome["room"], welcome["history"]) for welcome in client.welcomes]
+        assert told == [("orders", "complete"), ("@ana", "new")]
+
+    play(hub, scenario)
+
+
+def test_a_single_cursor_is_not_one_for_several_rooms():
+    with pytest.raises(ValueError, match="a cursor for each room by its name"):
+        cursors_in("17.a41f09c2", ["a", "b"])
