@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from chatlib.lab import FaultProxy
-from chatlib.stores.store import Cursor
+from chatlib.stores import Cursor
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "tests/examples"

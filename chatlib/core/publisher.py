@@ -59,8 +59,8 @@ class Publisher:
 
         Raises:
             TypeError, ValueError: it cannot be sent, or is too long, or `room` is no name.
-            NotKept: it is not kept, and will not be.
-            Unsure: it may be kept. Cancelling this leaves the same doubt.
+            chatlib.stores.NotKept: it is not kept, and will not be.
+            chatlib.stores.Unsure: it may be kept. Cancelling this leaves the same doubt.
         """
         expect_room(room)
         return await self._publish(room, message, key)

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from chatlib.lab.faults import CutAfter, CutReply, Direction, Rule, Stall
-from chatlib.lab.forwarder import Forwarder
+from chatlib.lab.forwarder import RESET, Forwarder
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies
 
 CALL_SECONDS = 10.0  # a guard: its thread never does anything long
@@ -198,10 +198,12 @@ class FaultProxy:
             client, _ = listener.accept()
         except OSError:  # it has gone again, or there are too many open files
             return
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.connections += 1
         link = asyncio.create_task(self._link(client))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: client.close())  # if it was cancelled before it began
 
     async def _link(self, client: socket.socket) -> None:
         rule = await self._forwarder.link(client)

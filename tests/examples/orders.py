@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from chatlib.core.hub import Hub
 from chatlib.core.publisher import Publisher
-from chatlib.stores.store import NotKept, Receipt, Unsure
+from chatlib.stores import NotKept, Receipt, Unsure
 
 STORE = os.environ.get("ORDERS_STORE", "sqlite:///orders.db")
 ROOM = "orders"

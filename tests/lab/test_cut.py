@@ -523,3 +523,14 @@ def test_it_is_an_asynchronous_context_manager_too():
                 assert await client.recv() == "Message text was: hello"
 
     asyncio.run(cell())
+
+
+def test_a_connection_that_is_cut_before_anything_was_done_for_it_is_closed(network, listener):
+    """Its task may not have begun."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            address = ("127.0.0.1", network.port)
+            stack.enter_context(socket.create_connection(address, GUARD_SECONDS))
+            network.cut()
+        network.stop()
+    assert network.open == 0
