@@ -2,11 +2,11 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatlib.core.frames import Content, plain
-from chatlib.stores.store import Cursor, Entry
+from chatlib.stores.store import Cursor, Entry, expect_name
 
 After = str | Cursor | Mapping[str, str | Cursor] | None
 
@@ -42,11 +42,26 @@ def inbox(name: str) -> str:
     return f"@{name}"
 
 
-def cursor_in(after: After, room: str) -> Cursor | None:
-    """Return the cursor for `room` in what a client says.
+def expect_room(room: str) -> None:
+    """Raise `ValueError` unless `room` can be the name of a room, and is not that of an inbox."""
+    expect_name("room", room)
+    if room.startswith("@"):
+        raise ValueError(f"expected the name of a room, got that of an inbox: {room!r}")
+
+
+def cursors_in(after: After, rooms: Sequence[str]) -> dict[str, Cursor]:
+    """Return the cursors in what a client says of where it is in `rooms`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: one is none, or there is one for several rooms.
     """
-    found = after.get(room) if isinstance(after, Mapping) else after
-    return Cursor.parse(found) if isinstance(found, str) else found
+    if after is None:
+        return {}
+    if not isinstance(after, Mapping):
+        if len(rooms) != 1:
+            raise ValueError(f"expected a cursor for each room by its name, got {after!r} for all")
+        after = {rooms[0]: after}
+    return {
+        room: Cursor.parse(cursor) if isinstance(cursor, str) else cursor
+        for room, cursor in after.items()
+    }

@@ -42,6 +42,7 @@ class Feed:
         room: the members.
         presence: who they are.
         cursor: up to where the members have been told.
+        ready: whether it has begun.
         users: how many use this feed: members, and those who are about to be.
     """
 
@@ -60,6 +61,7 @@ class Feed:
         self.room = LiveRoom(limit)
         self.presence = Presence(name, store, lambda text: self.room.post(encode(text)))
         self.cursor: Cursor = START
+        self.ready = False
         self.users = 0
         self._recent: deque[tuple[Cursor, bytes]] = deque()  # up to the cursor, without gaps
         self._before = START  # the place before the first of them
@@ -79,6 +81,7 @@ class Feed:
         await self.store.hear(self.name, self)  # first, so that nothing falls between
         head = (await self.store.heads([self.name]))[self.name]
         self.cursor = self._before = head
+        self.ready = True
         if self._doubt:
             self._repair()
 
@@ -89,11 +92,6 @@ class Feed:
         for task in (self._started, self._repairing):
             if task is not None:
                 task.cancel()
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has begun."""
-        return self._started is not None and self._started.done()
 
     def new(self, entries: Sequence[Entry]) -> None:
         """Take messages that were appended in this process."""

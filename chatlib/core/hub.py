@@ -16,13 +16,14 @@ async def order(order: Order):
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import After, cursor_in, inbox, text_of
+from chatlib.core.envelope import After, cursors_in, expect_room, inbox, text_of
 from chatlib.core.feed import ChangedError, Feed
 from chatlib.core.frames import encode
+from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
 from chatlib.core.newcomer import Newcomer
@@ -104,18 +105,21 @@ class Hub(Publisher):
         Args:
             websocket: has been accepted.
             rooms: their names.
-            after: up to where it has heard: a cursor, or one for each room by its name.
+            after: up to where it has heard: a cursor if there is one room, or one for each room by
+                its name. That of the inbox is `@name`; a single cursor says nothing about it.
             last: how many messages it gets of a room in which it is new.
             name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
 
         Raises:
-            ValueError: a cursor is none.
+            ValueError: a cursor is none, or a name cannot be that of a room.
             WebSocketDisconnect: the connection has ended.
             OSError: the store cannot be read.
         """
         self._expect_open()
         everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
-        cursors = {room: cursor_in(after, room) for room in everywhere}
+        for room in rooms:
+            expect_room(room)
+        cursors = cursors_in(after, rooms)
         code: int | None = None
 
         async def leave(room: str, name: str) -> None:
@@ -129,10 +133,12 @@ class Hub(Publisher):
                     stack.push_async_callback(leave, room, name)
                 guest = Newcomer(feed, websocket, self.beat)
                 try:
-                    await feed.admit(websocket, cursors[room], last, guest)
+                    await feed.admit(websocket, cursors.get(room), last, guest)
                 except ChangedError:
                     await websocket.close(CHANGED, CHANGED_WHY)
                     raise WebSocketDisconnect(CHANGED, CHANGED_WHY) from None
+                except EndedError as ended:
+                    raise WebSocketDisconnect(1006, str(ended)) from None
                 stack.callback(feed.room.leave, websocket)
             try:
                 yield
@@ -140,10 +146,17 @@ class Hub(Publisher):
                 code = gone.code
                 raise
 
-    async def follow(self, websocket: WebSocket, *rooms: str, **options: Any) -> None:
+    async def follow(
+        self,
+        websocket: WebSocket,
+        *rooms: str,
+        after: After = None,
+        last: int = 0,
+        name: str | None = None,
+    ) -> None:
         """Do as `join` until the client leaves, whatever it sends."""
         with contextlib.suppress(WebSocketDisconnect):
-            async with self.join(websocket, *rooms, **options):
+            async with self.join(websocket, *rooms, after=after, last=last, name=name):
                 while True:
                     message = await websocket.receive()
                     if message["type"] == "websocket.disconnect":

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Any, Self
 
-from chatlib.core.envelope import body_of, inbox, message_of
+from chatlib.core.envelope import body_of, expect_room, inbox, message_of
 from chatlib.core.frames import Content
 from chatlib.stores import store_at
 from chatlib.stores.store import Receipt, Store
@@ -59,9 +59,13 @@ class Publisher:
 
         Raises:
             TypeError, ValueError: it cannot be sent, or is too long, or `room` is no name.
-            NotKept: it is not kept, and will not be.
-            Unsure: it may be kept. Cancelling this leaves the same doubt.
+            chatlib.stores.NotKept: it is not kept, and will not be.
+            chatlib.stores.Unsure: it may be kept. Cancelling this leaves the same doubt.
         """
+        expect_room(room)
+        return await self._publish(room, message, key)
+
+    async def _publish(self, room: str, message: Content, key: str | None) -> Receipt:
         self._expect_open()
         return await self.store.append(room, key or secrets.token_hex(16), body_of(message))
 
@@ -82,7 +86,7 @@ class Publisher:
 
     async def send_to(self, name: str, message: Content, *, key: str | None = None) -> Receipt:
         """Do as `publish`, for the inbox of a person, which all connections with that name hear."""
-        return await self.publish(inbox(name), message, key=key)
+        return await self._publish(inbox(name), message, key)
 
     async def read(
         self, room: str, *, before: int | None = None, limit: int = 50

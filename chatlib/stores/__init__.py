@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from chatlib.stores.store import Store
+from chatlib.stores.store import Cursor, NotKept, Receipt, Store, Unsure
+
+__all__ = ["Cursor", "NotKept", "Receipt", "Store", "Unsure", "store_at"]
 
 SCHEMES = "'memory:' or 'sqlite:///chat.db'"
 

@@ -11,6 +11,8 @@ from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
+from chatlib.core.envelope import cursors_in
+from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.hub import Hub
 from chatlib.core.publisher import Publisher
 from chatlib.stores.memory import MemoryStore
@@ -35,7 +37,8 @@ def app_on(hub):
         await websocket.accept()
         names = rooms.split(",")
         cursors = dict(zip(names, after or [], strict=False))
-        await hub.follow(websocket, *names, after=cursors, last=last, name=name)
+        place = after[0] if after and len(names) == 1 else cursors
+        await hub.follow(websocket, *names, after=place, last=last, name=name)
 
     return app
 
@@ -74,9 +77,9 @@ class Client:
         return [(await self.next("message"))["data"] for _ in range(number)]
 
 
-def play(hub, scenario):
+def play(hub, scenario, **options):
     """Run `scenario(join)` beside a server with `hub`; `join(path)` connects a client."""
-    with Served(app_on(hub)) as served:
+    with Served(app_on(hub), **options) as served:
 
         async def join(path):
             connection = await connect(f"ws://127.0.0.1:{served.port}/{path}", proxy=None)
@@ -358,3 +361,79 @@ def test_a_room_that_nobody_follows_takes_no_memory(address):
         await asyncio.to_thread(served.until, lambda: not hub._feeds)
 
     play(hub, scenario)
+
+
+@pytest.mark.parametrize("protocol", [FanoutProtocol, "websockets-sansio"])
+def test_a_client_that_is_lost_while_it_reads_up_is_one_that_has_left(protocol):
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        for _ in range(100):  # 20 MB in all: more than the kernel takes
+            await publish(served, hub, *[BIG] * 20)
+        url = f"ws://127.0.0.1:{served.port}/orders?after=0.00000000"
+        client = await connect(url, proxy=None, max_queue=1)
+        await client.recv()
+        client.transport.abort()
+        await client.wait_closed()
+        await asyncio.to_thread(served.until, lambda: not served.uvicorn.server_state.tasks)
+        assert not hub._feeds
+        assert served.log.errors == []
+
+    play(hub, scenario, ws=protocol)
+
+
+class Hasty(MemoryStore):
+    """A store to which something is appended while the answer with its heads is on its way."""
+
+    hasty = False
+
+    async def heads(self, rooms):
+        heads = await super().heads(rooms)
+        if self.hasty:
+            await self.append("orders", "late", b'"data":"late"}')
+            await asyncio.sleep(0)  # the ears hear of it
+        return heads
+
+
+def test_what_is_published_while_a_room_begins_is_not_late():
+    store = Hasty()
+    hub = Hub(store)
+
+    async def scenario(served, join):
+        (receipt,) = await publish(served, hub, "first")
+        store.hasty = True
+        client = await join(f"orders?after={receipt.id}.{receipt.tag}")
+        assert await client.messages(1) == ["late"]
+
+    play(hub, scenario)
+
+
+def test_the_inbox_of_a_person_is_no_room(address):
+    """An app may take the name of a room from its clients."""
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        with pytest.raises(ValueError, match="got that of an inbox: '@ana'"):
+            await publish(served, hub, "from somebody", room="@ana")
+        refused = await connect(f"ws://127.0.0.1:{served.port}/@ana", proxy=None)
+        with pytest.raises(websockets.ConnectionClosed):
+            await refused.recv()
+
+    play(hub, scenario)
+
+
+def test_a_single_cursor_is_for_the_room_and_not_for_the_inbox(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        (receipt,) = await publish(served, hub, "x")
+        client = await join(f"orders?name=ana&after={receipt.id}.{receipt.tag}")
+        told = [(welcome["room"], welcome["history"]) for welcome in client.welcomes]
+        assert told == [("orders", "complete"), ("@ana", "new")]
+
+    play(hub, scenario)
+
+
+def test_a_single_cursor_is_not_one_for_several_rooms():
+    with pytest.raises(ValueError, match="a cursor for each room by its name"):
+        cursors_in("17.a41f09c2", ["a", "b"])
