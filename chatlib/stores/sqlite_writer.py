@@ -108,12 +108,17 @@ class Writer:
         if taken and taken[0].since < longest - self._patience:
             tell(taken, None, Unsure(f"the disk did not answer within {self._patience:g} seconds"))
 
+    @property
+    def runs(self) -> bool:
+        """Whether jobs are done: not once it is closed, and not in a fork."""
+        return self._thread.is_alive() and not self._closing
+
     def close(self) -> None:
-        """Do what waits, and end the thread. This blocks."""
+        """Do what waits, and end. This blocks, until patience is lost with what has no turn."""
         with self._ready:
             self._closing = True
             self._ready.notify()
-        self._thread.join()
+        self._thread.join(2 * self._patience + 1)
 
     def _run(self) -> None:
         while self._wait():
@@ -127,6 +132,7 @@ class Writer:
                 self._taken = []
         with self._turnstile.turn():  # closing may checkpoint
             self._link.drop()
+        self._turnstile.close()
 
     def _wait(self) -> bool:
         """Wait until there is something to do; return whether there is, and not the end."""
@@ -144,8 +150,10 @@ class Writer:
         except (NotKept, Unsure) as error:
             tell(taken, None, error)
         else:
-            self._on_kept(batch)
-            tell(taken, results, None)
+            try:
+                self._on_kept(batch)
+            finally:
+                tell(taken, results, None)
 
     def _transaction(self, jobs: list[Job]) -> tuple[Batch, list[Any]]:
         """Do `jobs`; return the batch and their results once it is committed."""
@@ -158,7 +166,7 @@ class Writer:
             batch.finish()
             committing = True
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever a job raises must not end the thread
             if committing and not self._rolled_back(error):
                 self._link.drop()
                 raise Unsure(f"the commit failed: {error}") from error
