@@ -202,7 +202,7 @@ def read_page(
         tag = None
         if after is not None and after.id == state.first - 1:
             tag = state.first_tag
-        elif after is not None:
+        elif after is not None and after.id <= state.head:
             found = connection.execute(TAG, (room, after.id)).fetchone()
             tag = found[0] if found else None
         head = Cursor(state.head, state.tag)

@@ -167,17 +167,12 @@ class Writer:
             committing = True
             connection.execute("COMMIT")
         except Exception as error:  # whatever a job raises must not end the thread
-            if committing and not self._rolled_back(error):
+            if committing and not changed_nothing(error):
                 self._link.drop()
                 raise Unsure(f"the commit failed: {error}") from error
             self._roll_back()
             raise NotKept(f"the file refused it: {error}") from error
         return batch, results
-
-    def _rolled_back(self, error: Exception) -> bool:
-        """Return whether a commit that failed has certainly changed nothing."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY) and self._link.in_transaction
 
     def _roll_back(self) -> None:
         """End the transaction; what cannot is a connection that is of no use any more."""
@@ -197,6 +192,15 @@ def do_all(jobs: list[Job], batch: Batch) -> list[Any]:
         else:
             results += [job(batch) for job in group]  # type: ignore[operator]
     return results
+
+
+def changed_nothing(error: Exception) -> bool:
+    """Return whether a commit that failed with `error` has certainly changed nothing.
+
+    On a full disk the write-ahead log has no frame that commits, and SQLite has rolled back.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 def tell(jobs: list[Waiting], results: list[Any] | None, error: Exception | None) -> None:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +18,7 @@ from chatlib.stores.contract.tools import Listener, fill, ids, opened
 from chatlib.stores.doorbell import Doorbell
 from chatlib.stores.locks import Held, Turnstile, is_held
 from chatlib.stores.sqlite import SQLiteStore
-from chatlib.stores.store import NotKept
+from chatlib.stores.store import NotKept, Unsure
 
 GUARD_SECONDS = 30.0
 
@@ -303,5 +304,48 @@ def test_the_people_come_back_to_a_file_that_was_removed(path):
             await store.enter("lobby", "ana")
             remove(*(Path(f"{path}{end}") for end in ("", "-wal", "-shm")))
             await people_are(store, {"ana": 1})
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, NotKept),
+        (sqlite3.SQLITE_BUSY, NotKept),
+        (sqlite3.SQLITE_IOERR_FSYNC, Unsure),
+    ],
+)
+def test_a_commit_that_fails_is_told_for_what_it_is(path, code, expected):
+    """A full disk at the commit, where SQLite has rolled back by itself, among others."""
+
+    class Failing:
+        """A connection whose commit fails."""
+
+        in_transaction = False
+
+        def __init__(self, connection):
+            self.connection = connection
+
+        def execute(self, statement, *args):
+            if statement != "COMMIT":
+                return self.connection.execute(statement, *args)
+            self.connection.execute("ROLLBACK")
+            error = sqlite3.OperationalError("as if")
+            error.sqlite_errorcode = code
+            raise error
+
+        def __getattr__(self, name):
+            return getattr(self.connection, name)
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            link = store._writer._link
+            connection = link.get()
+            link._connection = Failing(connection)
+            with pytest.raises(expected, match="as if"):
+                await store.append("lobby", "key", b"x")
+            link._connection = connection
+            assert (await store.append("lobby", "key", b"x")).again is False
 
     run(scenario)
