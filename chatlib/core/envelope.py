@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatlib.core.frames import Content, plain
-from chatlib.stores.store import Cursor, Entry
+from chatlib.stores.store import Cursor, Entry, expect_name
 
 After = str | Cursor | Mapping[str, str | Cursor] | None
 
@@ -37,16 +37,25 @@ def message_of(room: str, entry: Entry) -> dict[str, Any]:
     return message
 
 
+def expect_room(room: str) -> None:
+    """Raise `ValueError` if `room` is no name of a room for all. Such names come from clients."""
+    expect_name("room", room)
+    if room.startswith("@"):
+        raise ValueError(f"expected a room, got {room!r}: what begins with @ is a person's inbox")
+
+
 def inbox(name: str) -> str:
-    """Return the room of a person."""
-    return f"@{name}"
+    """Return the room of a person; `ValueError` if `name` is none."""
+    expect_name("name", name)
+    expect_name("name", room := f"@{name}")  # a room's name has to have room for it
+    return room
 
 
-def cursor_in(after: After, room: str) -> Cursor | None:
-    """Return the cursor for `room` in what a client says.
+def cursor_in(after: Mapping[str, str | Cursor], room: str) -> Cursor | None:
+    """Return the cursor for `room` in what a client says, if it says one.
 
     Raises:
         ValueError: it is none.
     """
-    found = after.get(room) if isinstance(after, Mapping) else after
+    found = after.get(room)
     return Cursor.parse(found) if isinstance(found, str) else found

@@ -15,14 +15,15 @@ async def order(order: Order):
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import After, cursor_in, inbox, text_of
+from chatlib.core.envelope import After, cursor_in, expect_room, inbox, text_of
 from chatlib.core.feed import ChangedError, Feed
 from chatlib.core.frames import encode
+from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
 from chatlib.core.newcomer import Newcomer
@@ -31,6 +32,7 @@ from chatlib.stores.store import Store
 
 BEAT_SECONDS = 25.0
 LIMIT_BYTES = 1024 * 1024
+REASON_BYTES = 120  # a close frame has room for a few more
 STAYS_SECONDS = 5.0  # how long the name of a lost connection stays: its client may be back by then
 
 
@@ -104,18 +106,22 @@ class Hub(Publisher):
         Args:
             websocket: has been accepted.
             rooms: their names.
-            after: up to where it has heard: a cursor, or one for each room by its name.
+            after: up to where it has heard: a cursor, or one for each room (and inbox) by its name.
             last: how many messages it gets of a room in which it is new.
             name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
 
         Raises:
-            ValueError: a cursor is none.
+            ValueError: a cursor is none, or a name is none: an inbox is joined by `name` alone.
+            RuntimeError: the hub is not open, or the connection is in one of the rooms already.
             WebSocketDisconnect: the connection has ended.
             OSError: the store cannot be read.
         """
         self._expect_open()
-        everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
-        cursors = {room: cursor_in(after, room) for room in everywhere}
+        for room in rooms:
+            expect_room(room)
+        everywhere = [*dict.fromkeys(rooms), *([inbox(name)] if name is not None else [])]
+        known = after if isinstance(after, Mapping) else {room: after for room in rooms if after}
+        cursors = {room: cursor_in(known, room) for room in everywhere}
         code: int | None = None
 
         async def leave(room: str, name: str) -> None:
@@ -124,6 +130,8 @@ class Hub(Publisher):
         async with contextlib.AsyncExitStack() as stack:
             for room in everywhere:
                 feed = await stack.enter_async_context(self._use(room))
+                if feed.room.has(websocket):
+                    raise RuntimeError(f"this connection is in the room {room!r} already")
                 if name is not None and room in rooms:
                     await self.store.enter(room, name)
                     stack.push_async_callback(leave, room, name)
@@ -133,6 +141,8 @@ class Hub(Publisher):
                 except ChangedError:
                     await websocket.close(CHANGED, CHANGED_WHY)
                     raise WebSocketDisconnect(CHANGED, CHANGED_WHY) from None
+                except EndedError as error:
+                    raise WebSocketDisconnect(1006, str(error)) from None
                 stack.callback(feed.room.leave, websocket)
             try:
                 yield
@@ -141,13 +151,20 @@ class Hub(Publisher):
                 raise
 
     async def follow(self, websocket: WebSocket, *rooms: str, **options: Any) -> None:
-        """Do as `join` until the client leaves, whatever it sends."""
+        """Do as `join` until the client leaves, whatever it sends.
+
+        Where `join` raises `ValueError`, the connection is closed with 1008: its client said so.
+        """
         with contextlib.suppress(WebSocketDisconnect):
-            async with self.join(websocket, *rooms, **options):
-                while True:
-                    message = await websocket.receive()
-                    if message["type"] == "websocket.disconnect":
-                        raise WebSocketDisconnect(message.get("code", 1005))
+            try:
+                async with self.join(websocket, *rooms, **options):
+                    while True:
+                        message = await websocket.receive()
+                        if message["type"] == "websocket.disconnect":
+                            raise WebSocketDisconnect(message.get("code", 1005))
+            except ValueError as error:
+                why = str(error).encode()[:REASON_BYTES].decode(errors="ignore")
+                await websocket.close(1008, why)
 
     @contextlib.asynccontextmanager
     async def _use(self, room: str) -> AsyncIterator[Feed]:
@@ -186,6 +203,7 @@ class Hub(Publisher):
         while True:
             await asyncio.sleep(self.beat)
             feeds = {room: feed for room, feed in self._feeds.items() if feed.ready}
+            before = {room: feed.cursor for room, feed in feeds.items()}
             try:
                 heads = await self.store.heads(feeds)
             except OSError as error:
@@ -193,5 +211,7 @@ class Hub(Publisher):
                 continue
             for room, feed in feeds.items():
                 feed.head(heads[room])
+                if heads[room].id < before[room].id:  # the log went back
+                    feed.repair()
                 beat = {"type": "beat", "room": room, "head": feed.cursor.id}
                 feed.room.post(encode(beat))

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Any, Self
 
-from chatlib.core.envelope import body_of, inbox, message_of
+from chatlib.core.envelope import body_of, expect_room, inbox, message_of
 from chatlib.core.frames import Content
 from chatlib.stores import store_at
 from chatlib.stores.store import Receipt, Store
@@ -58,12 +58,17 @@ class Publisher:
                 with `Unsure`, or whose answer was lost, can be made again.
 
         Raises:
-            TypeError, ValueError: it cannot be sent, or is too long, or `room` is no name.
+            TypeError, ValueError: it cannot be sent, or is too long, or `room` or `key` is no name.
             NotKept: it is not kept, and will not be.
             Unsure: it may be kept. Cancelling this leaves the same doubt.
         """
+        expect_room(room)
+        return await self._publish(room, message, key)
+
+    async def _publish(self, room: str, message: Content, key: str | None) -> Receipt:
         self._expect_open()
-        return await self.store.append(room, key or secrets.token_hex(16), body_of(message))
+        key = secrets.token_hex(16) if key is None else key
+        return await self.store.append(room, key, body_of(message))
 
     def publish_from_thread(
         self, room: str, message: Content, *, key: str | None = None
@@ -82,13 +87,14 @@ class Publisher:
 
     async def send_to(self, name: str, message: Content, *, key: str | None = None) -> Receipt:
         """Do as `publish`, for the inbox of a person, which all connections with that name hear."""
-        return await self.publish(inbox(name), message, key=key)
+        return await self._publish(inbox(name), message, key)
 
     async def read(
         self, room: str, *, before: int | None = None, limit: int = 50
     ) -> list[dict[str, Any]]:
         """Return the newest messages of `room`, or those before an id, as members get them."""
         self._expect_open()
+        expect_room(room)
         page = await self.store.read(room, before=before, limit=limit)
         return [message_of(room, entry) for entry in page.entries]
 

@@ -345,7 +345,8 @@ def test_a_commit_that_fails_is_told_for_what_it_is(path, code, expected):
             link._connection = Failing(connection)
             with pytest.raises(expected, match="as if"):
                 await store.append("lobby", "key", b"x")
-            link._connection = connection
+            if link._connection is not None:
+                link._connection = connection
             assert (await store.append("lobby", "key", b"x")).again is False
 
     run(scenario)
