@@ -473,7 +473,7 @@ def test_a_message_that_comes_while_a_feed_begins_is_heard():
             return heads
 
     store, receipt = Slow(), []
-    hub = Hub(store)
+    hub = Hub(store, beat=1000)
 
     async def scenario(served, join):
         receipt.extend(await publish(served, hub, "before"))
