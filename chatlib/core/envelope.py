@@ -58,4 +58,4 @@ def cursor_in(after: Mapping[str, str | Cursor], room: str) -> Cursor | None:
         ValueError: it is none.
     """
     found = after.get(room)
-    return Cursor.parse(found) if isinstance(found, str) else found
+    return found if found is None or isinstance(found, Cursor) else Cursor.parse(str(found))

@@ -19,9 +19,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from chatlib.core.envelope import After, cursor_in, expect_room, inbox, text_of
-from chatlib.core.feed import ChangedError, Feed
+from chatlib.core.feed import PAGE, ChangedError, Feed
 from chatlib.core.frames import encode
 from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
@@ -107,16 +108,20 @@ class Hub(Publisher):
             websocket: has been accepted.
             rooms: their names.
             after: up to where it has heard: a cursor, or one for each room (and inbox) by its name.
-            last: how many messages it gets of a room in which it is new.
+            last: how many messages it gets of a room in which it is new: 200 at most.
             name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
 
         Raises:
             ValueError: a cursor is none, or a name is none: an inbox is joined by `name` alone.
-            RuntimeError: the hub is not open, or the connection is in one of the rooms already.
+            RuntimeError: the hub is not open; or the connection was not accepted before, or is in
+                one of the rooms already.
             WebSocketDisconnect: the connection has ended.
             OSError: the store cannot be read.
         """
         self._expect_open()
+        if websocket.application_state is WebSocketState.CONNECTING:
+            raise RuntimeError("join() comes after accept(): first `await websocket.accept()`")
+        last = max(0, min(last, PAGE))
         for room in rooms:
             expect_room(room)
         everywhere = [*dict.fromkeys(rooms), *([inbox(name)] if name is not None else [])]

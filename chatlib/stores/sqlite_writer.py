@@ -103,8 +103,8 @@ class Writer:
             while self._waiting and self._waiting[0].since < longest:
                 late.append(self._waiting.popleft())
             taken = self._taken
-        for_others = f"the file was locked by others for {self._patience:g} seconds"
-        tell(late, None, NotKept(for_others))
+        why = f"no turn within {self._patience:g} seconds: the file is locked, or the disk too slow"
+        tell(late, None, NotKept(why))
         if taken and taken[0].since < longest - self._patience:
             tell(taken, None, Unsure(f"the disk did not answer within {self._patience:g} seconds"))
 

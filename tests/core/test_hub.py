@@ -12,6 +12,7 @@ from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
+from chatlib.core.envelope import cursor_in
 from chatlib.core.feed import Feed
 from chatlib.core.hub import Hub
 from chatlib.core.presence import NAMES, Presence
@@ -577,3 +578,37 @@ def test_names_are_forgotten_while_they_are_too_many_and_told_anew_afterwards():
     assert told(few, many) == ([], [], NAMES + 1)
     assert told(many, few) == (["a", "b"], [], 2)
     assert told(few, frozenset("b")) == ([], ["a"], 1)
+
+
+def test_a_connection_that_was_not_accepted_gets_nothing():
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/")
+    async def hasty(websocket: WebSocket):
+        with pytest.raises(RuntimeError, match="comes after accept"):
+            await hub.follow(websocket, "orders")
+        await websocket.accept()
+        await websocket.send_text("accepted")
+
+    with TestClient(app) as tester, tester.websocket_connect("/") as socket:
+        assert socket.receive_text() == "accepted"
+
+
+def test_a_client_gets_no_more_of_the_past_than_a_page():
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        await publish(served, hub, *range_of(250))
+        client = await join("orders?last=1000000")
+        assert (await client.next("message"))["id"] == 51
+        client = await join("orders?last=-1")
+        await publish(served, hub, "live")
+        assert (await client.next("message"))["id"] == 251
+
+    play(hub, scenario)
+
+
+def test_a_cursor_that_is_no_text_is_refused():
+    with pytest.raises(ValueError, match="expected a cursor"):
+        cursor_in({"orders": 5}, "orders")
