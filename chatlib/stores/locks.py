@@ -170,5 +170,5 @@ def take_until(descriptor: int, until: float | None) -> None:
     """Lock the file, and wait for that; with a time `until`, raise `TimeoutError` then."""
     while not take(descriptor, wait=until is None):
         if until is not None and time.monotonic() > until:
-            raise TimeoutError("it is locked by others")
+            raise TimeoutError("it is locked by others for too long")
         time.sleep(POLL_SECONDS)

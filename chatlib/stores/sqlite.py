@@ -83,20 +83,20 @@ class SQLiteStore:
 
     def _open(self) -> None:
         self._file.expect_place()
-        turnstile = Turnstile(str(self.path))
+        place = self.path.resolve()  # as SQLite does: a link and what it leads to are one file
         try:
-            with turnstile.turn(self._patience):
-                self._file.prepare()
-            self._bell = Doorbell(Path(f"{self.path}-workers"))
-        except TimeoutError as error:
-            turnstile.close()
-            raise OSError(
-                f"cannot keep messages in {self.path}: it was locked by others for "
-                f"{self._patience:g} seconds"
-            ) from error
-        except BaseException:
-            turnstile.close()
-            raise
+            turnstile = Turnstile(str(place))
+            try:
+                with turnstile.turn(self._patience):
+                    self._file.prepare()
+                self._bell = Doorbell(Path(f"{place}-workers"))
+            except BaseException:
+                turnstile.close()
+                raise
+        except OSError as error:
+            if str(error).startswith("cannot"):
+                raise
+            raise OSError(f"cannot keep messages in {self.path}: {error}") from error
         self._present.clear()
         self._reader = ThreadPoolExecutor(1, "chatlib reader")
         self._watch = Watch(self._bell, Link(self._file), self._ears)
@@ -227,8 +227,12 @@ class SQLiteStore:
         return dict(found)
 
     async def check(self) -> None:
-        """Prove that the file can be read."""
+        """Prove that the file can be read, and that this process gets its turn to write."""
         await self._ask(lambda file: file.execute("SELECT 1 FROM rooms LIMIT 1").fetchone())
+        try:
+            await self._writer.do(lambda batch: None)
+        except (NotKept, Unsure) as error:
+            raise OSError(f"cannot write to {self.path}: {error}") from error
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `question` finds in the file, in the reader's thread."""

@@ -263,10 +263,51 @@ def test_a_store_closes_and_does_not_open_while_others_hold_the_lock(path):
             await store.close()
             with pytest.raises(NotKept, match="no turn"):
                 await appending
-            with pytest.raises(OSError, match=r"locked by others for 0\.2 seconds"):
+            with pytest.raises(OSError, match=r"cannot keep messages in .* locked by others"):
                 await SQLiteStore(path, patience=0.2).open()
 
     run(scenario)
+
+
+def test_a_check_fails_where_nothing_could_be_kept(path):
+    async def scenario():
+        async with opened(SQLiteStore(path, patience=0.2)) as store:
+            await store.check()
+            with locked(path), pytest.raises(OSError, match=r"cannot write to .* no turn"):
+                await store.check()
+            await store.check()
+
+    run(scenario)
+
+
+def test_a_file_and_a_link_to_it_are_one_store(path):
+    link = path.with_name("link.db")
+    path.touch()
+    link.symlink_to(path)
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store, opened(SQLiteStore(link)) as other:
+            ear = Listener()
+            await store.hear("lobby", ear)
+            other.shout("lobby", b"by the bell alone")
+            await ear.until(lambda: ear.shouts == [b"by the bell alone"])
+            await other.enter("lobby", "ana")
+            assert await store.people("lobby") == {"ana": 1}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("end", ["-gate", "-write"])
+def test_a_place_whose_locks_cannot_be_made_is_told(path, end):
+    Path(f"{path}{end}").mkdir()
+    with pytest.raises(OSError, match=f"cannot keep messages in {path}: .*directory"):
+        asyncio.run(SQLiteStore(path).open())
+
+
+def test_a_place_whose_bells_cannot_be_made_is_told(path):
+    Path(f"{path}-workers").touch()
+    with pytest.raises(OSError, match=f"cannot keep messages in {path}: .*exists"):
+        asyncio.run(SQLiteStore(path).open())
 
 
 def test_who_came_while_the_file_was_locked_is_there_afterwards(path):
