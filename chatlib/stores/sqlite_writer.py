@@ -18,6 +18,7 @@ from chatlib.stores.sqlite_log import Batch, Message
 from chatlib.stores.store import NotKept, Unsure
 
 MOST = 500  # jobs in one transaction
+MOST_BYTES = 256 * 1024  # of bodies, and one more: members are told of them all at once
 
 Job = Callable[[Batch], Any] | Message  # a message is to be appended
 Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
@@ -124,9 +125,7 @@ class Writer:
         while self._wait():
             with self._turnstile.turn():
                 # What waits is taken now: what lost its patience before is not kept for sure.
-                with self._ready:
-                    number = min(MOST, len(self._waiting))
-                    self._taken = [self._waiting.popleft() for _ in range(number)]
+                self._taken = self._take()
                 if self._taken:
                     self._write(self._taken)
                 self._taken = []
@@ -142,6 +141,18 @@ class Writer:
                 self._ready.wait()
             self._idle = False
             return bool(self._waiting)
+
+    def _take(self) -> list[Waiting]:
+        """Return the jobs of the next transaction."""
+        taken: list[Waiting] = []
+        size = 0
+        with self._ready:
+            while self._waiting and len(taken) < MOST and size < MOST_BYTES:
+                waiting = self._waiting.popleft()
+                taken.append(waiting)
+                if isinstance(waiting.job, tuple):
+                    size += len(waiting.job[2])
+        return taken
 
     def _write(self, taken: list[Waiting]) -> None:
         """Do the jobs that were `taken`, and tell those who wait."""

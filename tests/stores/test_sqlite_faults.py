@@ -391,3 +391,30 @@ def test_a_commit_that_fails_is_told_for_what_it_is(path, code, expected):
             assert (await store.append("lobby", "key", b"x")).again is False
 
     run(scenario)
+
+
+def test_a_transaction_of_big_messages_has_few_of_them(path):
+    class Counting(Listener):
+        """An ear that counts how many messages it is told of at once."""
+
+        def new(self, entries):
+            counts.append(len(entries))
+            super().new(entries)
+
+    counts = []
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            ear = Counting()
+            await store.hear("lobby", ear)
+            with locked(path):
+                appends = [
+                    asyncio.ensure_future(store.append("lobby", f"k{n}", b"x" * 100_000))
+                    for n in range(10)
+                ]
+                await asyncio.sleep(0)
+            await asyncio.gather(*appends)
+            await ear.until(lambda: len(ear.entries) == 10)
+            assert max(counts) == 3  # 300,000 bytes
+
+    run(scenario)
