@@ -87,8 +87,9 @@ class SQLiteStore:
         try:
             turnstile = Turnstile(str(place))
             try:
-                with turnstile.turn(self._patience):
-                    self._file.prepare()
+                if not self._file.is_ready():
+                    with turnstile.turn(self._patience):
+                        self._file.prepare()
                 self._bell = Doorbell(Path(f"{place}-workers"))
             except BaseException:
                 turnstile.close()
