@@ -183,7 +183,7 @@ async def sleep(path: Path) -> None:
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """Return the median of `values`, with the least and the most."""
     middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def measure(rounds: int, seconds: float) -> None:

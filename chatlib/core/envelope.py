@@ -37,16 +37,18 @@ def message_of(room: str, entry: Entry) -> dict[str, Any]:
     return message
 
 
-def inbox(name: str) -> str:
-    """Return the room of a person."""
-    return f"@{name}"
-
-
 def expect_room(room: str) -> None:
-    """Raise `ValueError` unless `room` can be the name of a room, and is not that of an inbox."""
+    """Raise `ValueError` if `room` is no name of a room for all. Such names come from clients."""
     expect_name("room", room)
     if room.startswith("@"):
-        raise ValueError(f"expected the name of a room, got that of an inbox: {room!r}")
+        raise ValueError(f"expected a room, got {room!r}: what begins with @ is a person's inbox")
+
+
+def inbox(name: str) -> str:
+    """Return the room of a person; `ValueError` if `name` is none."""
+    expect_name("name", name)
+    expect_name("name", room := f"@{name}")  # a room's name has to have room for it
+    return room
 
 
 def cursors_in(after: After, rooms: Sequence[str]) -> dict[str, Cursor]:
@@ -62,6 +64,6 @@ def cursors_in(after: After, rooms: Sequence[str]) -> dict[str, Cursor]:
             raise ValueError(f"expected a cursor for each room by its name, got {after!r} for all")
         after = {rooms[0]: after}
     return {
-        room: Cursor.parse(cursor) if isinstance(cursor, str) else cursor
+        room: cursor if isinstance(cursor, Cursor) else Cursor.parse(str(cursor))
         for room, cursor in after.items()
     }

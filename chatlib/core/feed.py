@@ -20,7 +20,7 @@ from chatlib.core.log import logger
 from chatlib.core.presence import Presence
 from chatlib.core.ring import cost
 from chatlib.core.taskline import line_of
-from chatlib.stores.store import START, Cursor, Entry, History, Page, Store
+from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, next_tag
 
 RECENT_BYTES = 256 * 1024  # of frames that are kept for those who come back
 PAGE = 200
@@ -44,6 +44,7 @@ class Feed:
         cursor: up to where the members have been told.
         ready: whether it has begun.
         users: how many use this feed: members, and those who are about to be.
+        ready: whether it has begun.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Feed:
         self._recent: deque[tuple[Cursor, bytes]] = deque()  # up to the cursor, without gaps
         self._before = START  # the place before the first of them
         self._recent_bytes = 0
+        self.ready = False
         self._started: asyncio.Task[None] | None = None
         self._repairing: asyncio.Task[None] | None = None
         self._doubt = False  # whether there was a hint since the last read began
@@ -80,35 +82,38 @@ class Feed:
     async def _start(self) -> None:
         await self.store.hear(self.name, self)  # first, so that nothing falls between
         head = (await self.store.heads([self.name]))[self.name]
+        await self.presence.load()
         self.cursor = self._before = head
         self.ready = True
         if self._doubt:
-            self._repair()
+            self.repair()
 
     async def stop(self) -> None:
         """Listen no more."""
         self.presence.stop()
-        await self.store.unhear(self.name, self)
         for task in (self._started, self._repairing):
             if task is not None:
                 task.cancel()
+        await self.store.unhear(self.name, self)
 
     def new(self, entries: Sequence[Entry]) -> None:
         """Take messages that were appended in this process."""
-        if not self.ready:
-            self._doubt = True
-            return
         for entry in entries:
-            if entry.id == self.cursor.id + 1:
+            if self.ready and self._follows(entry):
                 self._publish(entry)
-            elif entry.id > self.cursor.id:
-                self._repair()
+            elif not self.ready or self._tag_at(entry.id) != entry.tag:
+                self.repair()
                 return
+
+    def _follows(self, entry: Entry) -> bool:
+        """Return whether `entry` is the next message of the same history."""
+        known = self.cursor.id == 0 or next_tag(self.cursor.tag, entry.body) == entry.tag
+        return entry.id == self.cursor.id + 1 and known
 
     def head(self, cursor: Cursor) -> None:
         """Take the hint that the log reaches to `cursor`, or beyond."""
         if not self.ready or self._tag_at(cursor.id) != cursor.tag:
-            self._repair()
+            self.repair()
 
     def people(self) -> None:
         """Take the hint that somebody has come or left."""
@@ -136,7 +141,7 @@ class Feed:
         index = number - self._before.id - 1
         return self._recent[index][0].tag if 0 <= index < len(self._recent) else None
 
-    def _repair(self) -> None:
+    def repair(self) -> None:
         """Read what is missing, and find out whether the log is still the same."""
         self._doubt = True
         if self.ready and (self._repairing is None or self._repairing.done()):
@@ -204,12 +209,14 @@ class Feed:
                 place = Cursor(entries[-1].id, entries[-1].tag)
                 frames = [encode(self.render(self.name, entry)) for entry in entries]
                 await line.say(b"".join(frames))
-            if place == self.cursor:
+            if place == self.cursor and self.room.settled:
                 line.put(Own(guest.arrive()))
                 self.room.join(websocket)
                 return
+            await self.room.settle()
+            entries = ()
             if self._tag_at(place.id) == place.tag:
-                entries, (place, recent) = (), self._recent_after(place)
+                place, recent = self._recent_after(place)
                 await line.say(recent)
                 continue
             page = await self.store.read(self.name, after=place, limit=PAGE)
@@ -217,7 +224,7 @@ class Feed:
                 raise ChangedError(self.name)
             entries = page.entries
             if not entries:  # it is further on than this feed
-                self._repair()
+                self.repair()
                 assert self._repairing is not None
                 await asyncio.shield(self._repairing)
 

@@ -19,9 +19,10 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from chatlib.core.envelope import After, cursors_in, expect_room, inbox, text_of
-from chatlib.core.feed import ChangedError, Feed
+from chatlib.core.feed import PAGE, ChangedError, Feed
 from chatlib.core.frames import encode
 from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
@@ -32,6 +33,7 @@ from chatlib.stores.store import Store
 
 BEAT_SECONDS = 25.0
 LIMIT_BYTES = 1024 * 1024
+REASON_BYTES = 120  # a close frame has room for a few more
 STAYS_SECONDS = 5.0  # how long the name of a lost connection stays: its client may be back by then
 
 
@@ -107,18 +109,24 @@ class Hub(Publisher):
             rooms: their names.
             after: up to where it has heard: a cursor if there is one room, or one for each room by
                 its name. That of the inbox is `@name`; a single cursor says nothing about it.
-            last: how many messages it gets of a room in which it is new.
+            last: how many messages it gets of a room in which it is new: 200 at most.
             name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
 
         Raises:
-            ValueError: a cursor is none, or a name cannot be that of a room.
+            ValueError: a cursor is none, or a name is none: an inbox is joined by `name` alone.
+            RuntimeError: the hub is not open; or the connection was not accepted before, or is in
+                one of the rooms already.
             WebSocketDisconnect: the connection has ended.
             OSError: the store cannot be read.
         """
         self._expect_open()
-        everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
+        if websocket.application_state is WebSocketState.CONNECTING:
+            raise RuntimeError("join() comes after accept(): first `await websocket.accept()`")
+        last = max(0, min(last, PAGE))
         for room in rooms:
             expect_room(room)
+        rooms = tuple(dict.fromkeys(rooms))
+        everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
         cursors = cursors_in(after, rooms)
         code: int | None = None
 
@@ -128,6 +136,8 @@ class Hub(Publisher):
         async with contextlib.AsyncExitStack() as stack:
             for room in everywhere:
                 feed = await stack.enter_async_context(self._use(room))
+                if feed.room.has(websocket):
+                    raise RuntimeError(f"this connection is in the room {room!r} already")
                 if name is not None and room in rooms:
                     await self.store.enter(room, name)
                     stack.push_async_callback(leave, room, name)
@@ -137,8 +147,8 @@ class Hub(Publisher):
                 except ChangedError:
                     await websocket.close(CHANGED, CHANGED_WHY)
                     raise WebSocketDisconnect(CHANGED, CHANGED_WHY) from None
-                except EndedError as ended:
-                    raise WebSocketDisconnect(1006, str(ended)) from None
+                except EndedError as error:
+                    raise WebSocketDisconnect(1006, str(error)) from None
                 stack.callback(feed.room.leave, websocket)
             try:
                 yield
@@ -154,13 +164,20 @@ class Hub(Publisher):
         last: int = 0,
         name: str | None = None,
     ) -> None:
-        """Do as `join` until the client leaves, whatever it sends."""
+        """Do as `join` until the client leaves, whatever it sends.
+
+        Where `join` raises `ValueError`, the connection is closed with 1008: its client said so.
+        """
         with contextlib.suppress(WebSocketDisconnect):
-            async with self.join(websocket, *rooms, after=after, last=last, name=name):
-                while True:
-                    message = await websocket.receive()
-                    if message["type"] == "websocket.disconnect":
-                        raise WebSocketDisconnect(message.get("code", 1005))
+            try:
+                async with self.join(websocket, *rooms, after=after, last=last, name=name):
+                    while True:
+                        message = await websocket.receive()
+                        if message["type"] == "websocket.disconnect":
+                            raise WebSocketDisconnect(message.get("code", 1005))
+            except ValueError as error:
+                why = str(error).encode()[:REASON_BYTES].decode(errors="ignore")
+                await websocket.close(1008, why)
 
     @contextlib.asynccontextmanager
     async def _use(self, room: str) -> AsyncIterator[Feed]:
@@ -199,6 +216,7 @@ class Hub(Publisher):
         while True:
             await asyncio.sleep(self.beat)
             feeds = {room: feed for room, feed in self._feeds.items() if feed.ready}
+            before = {room: feed.cursor for room, feed in feeds.items()}
             try:
                 heads = await self.store.heads(feeds)
             except OSError as error:
@@ -206,5 +224,7 @@ class Hub(Publisher):
                 continue
             for room, feed in feeds.items():
                 feed.head(heads[room])
+                if heads[room].id < before[room].id:  # the log went back
+                    feed.repair()
                 beat = {"type": "beat", "room": room, "head": feed.cursor.id}
                 feed.room.post(encode(beat))

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from fastapi import WebSocket
+from fastapi import WebSocket, WebSocketDisconnect
 
 from chatlib.core.line import line_in
+from chatlib.core.ring import Waiter
 from chatlib.core.room import Room
 
 CHANGED = 4409  # the close code: the history is not the one that the client was told
@@ -20,12 +21,29 @@ class LiveRoom(Room):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit, on_full="evict")
+        self._waiter: Waiter | None = None  # of the last frame that had to wait for its place
 
     def post(self, frame: bytes) -> None:
         """Put a frame in the log, behind all that were put there before, without waiting."""
-        if self._ring.append(frame) is not None:
+        waiter = self._ring.append(frame)
+        if waiter is not None:
+            self._waiter = waiter
             self._loops.look_elsewhere()
             self._loops.watch()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was posted is in the log. Who joins before gets what is not as well."""
+        return self._waiter is None or self._waiter.done()
+
+    async def settle(self) -> None:
+        """Wait until all that was posted is in the log."""
+        if self._waiter is not None:
+            await asyncio.shield(self._waiter)
+
+    def has(self, websocket: WebSocket) -> bool:
+        """Return whether `websocket` is a member."""
+        return websocket in self._members or websocket in self._stand_ins
 
 
 async def send_away(websocket: WebSocket) -> None:
@@ -33,7 +51,7 @@ async def send_away(websocket: WebSocket) -> None:
     try:
         async with asyncio.timeout(5):
             await websocket.close(CHANGED, CHANGED_WHY)
-    except (TimeoutError, RuntimeError, OSError):
+    except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
         line = line_in(websocket.scope)
         if line is not None:
             line.abort()

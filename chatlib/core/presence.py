@@ -32,6 +32,10 @@ class Presence:
         self._changed = False
         self._telling: asyncio.Task[None] | None = None
 
+    async def load(self) -> None:
+        """Find out who is there; `OSError` if that cannot be read."""
+        self.told = frozenset(await self.store.people(self.room))
+
     def change(self) -> None:
         """Take the hint that somebody has come or left."""
         self._changed = True
@@ -52,16 +56,18 @@ class Presence:
             await asyncio.sleep(PAUSE_SECONDS)
 
     def difference(self, before: frozenset[str]) -> str:
-        """Return the frame that tells who has come and left since `before`."""
-        many = max(len(before), len(self.told)) > NAMES
-        joined = [] if many else sorted(self.told - before)
-        left = [] if many else sorted(before - self.told)
+        """Return the frame that tells who has come and left since `before`.
+
+        In a room with too many people names are forgotten; once there are fewer, all have joined.
+        """
+        known = before if len(before) <= NAMES else frozenset()
+        many = len(self.told) > NAMES
         return json.dumps(
             {
                 "type": "people",
                 "room": self.room,
-                "joined": joined,
-                "left": left,
+                "joined": [] if many else sorted(self.told - known),
+                "left": [] if many else sorted(known - self.told),
                 "count": len(self.told),
             },
             ensure_ascii=False,

@@ -58,7 +58,7 @@ class Publisher:
                 with `Unsure`, or whose answer was lost, can be made again.
 
         Raises:
-            TypeError, ValueError: it cannot be sent, or is too long, or `room` is no name.
+            TypeError, ValueError: it cannot be sent, or is too long, or `room` or `key` is no name.
             chatlib.stores.NotKept: it is not kept, and will not be.
             chatlib.stores.Unsure: it may be kept. Cancelling this leaves the same doubt.
         """
@@ -67,7 +67,8 @@ class Publisher:
 
     async def _publish(self, room: str, message: Content, key: str | None) -> Receipt:
         self._expect_open()
-        return await self.store.append(room, key or secrets.token_hex(16), body_of(message))
+        key = secrets.token_hex(16) if key is None else key
+        return await self.store.append(room, key, body_of(message))
 
     def publish_from_thread(
         self, room: str, message: Content, *, key: str | None = None
@@ -93,6 +94,7 @@ class Publisher:
     ) -> list[dict[str, Any]]:
         """Return the newest messages of `room`, or those before an id, as members get them."""
         self._expect_open()
+        expect_room(room)
         page = await self.store.read(room, before=before, limit=limit)
         return [message_of(room, entry) for entry in page.entries]
 

@@ -34,15 +34,23 @@ class Doorbell:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._held: Held | None = None
+        self._socket: socket.socket | None = None
+        self._handle: int | None = None
         self._place()
 
     def _place(self) -> None:
         """Make the lock and the socket, under a new name."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._held = Held(self._folder / f"{self.name}.lock")
-        self._socket: socket.socket | None = None
-        self._handle: int | None = None
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
+            self._held = Held(self._folder / f"{self.name}.lock")
+            self._bind()
+        except BaseException:
+            self._remove()
+            raise
+
+    def _bind(self) -> None:
         if sys.platform == "win32":
             return
         if len(os.fsencode(self._at(self.name))) > PATH_BYTES:
@@ -66,7 +74,7 @@ class Doorbell:
 
     def replaced(self) -> bool:
         """Return whether the bell had been removed, and is there anew under another name."""
-        if not self._held.lost:
+        if self._held is not None and not self._held.lost:
             return False
         with self._lock:
             self._remove()
@@ -79,7 +87,7 @@ class Doorbell:
             if self._socket is None:
                 return
             for other in self._others(".bell"):
-                # Full: it is ringing. Refused: its process is dead, as `dead` finds out.
+                # Full: it is ringing. Refused: its process is dead, as `lives` finds out.
                 with contextlib.suppress(OSError):
                     self._socket.sendto(data, self._at(other))
 
@@ -89,16 +97,18 @@ class Doorbell:
             threading.Event().wait(seconds)
             return []
         heard: list[bytes] = []
-        if select.select([self._socket], [], [], seconds)[0]:
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._socket, select.POLLIN)
+        if poll.poll(seconds * 1000):
             with contextlib.suppress(BlockingIOError):
                 while len(heard) < 100:
                     heard.append(self._socket.recv(RING_BYTES))
         return heard
 
-    def living(self) -> set[str]:
-        """Return the names of the processes that live, this one too."""
-        alive = {name for name in self._others(".lock") if self.lives(name)}
-        return alive | {self.name}
+    def dead(self) -> set[str]:
+        """Return the names of the processes that have died and left something here."""
+        names = {*self._others(".bell"), *self._others(".lock")}
+        return {name for name in names if not self.lives(name)}
 
     def lives(self, name: str) -> bool:
         """Return whether a process lives."""
@@ -118,14 +128,17 @@ class Doorbell:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            (self._folder / f"{self.name}.bell").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is gone
+                (self._folder / f"{self.name}.bell").unlink()
         if self._handle is not None:
             os.close(self._handle)
-        self._held.close()
+            self._handle = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _others(self, end: str) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self._folder):
-                name, dot, _ = entry.name.rpartition(".")
-                if entry.name.endswith(end) and dot and name != self.name:
-                    yield name
+        with contextlib.suppress(OSError):  # the folder is gone, or something else is there
+            for entry in self._folder.iterdir():
+                if entry.suffix == end and entry.stem != self.name:
+                    yield entry.stem

@@ -73,44 +73,66 @@ class SQLiteStore:
         self._present: dict[tuple[str, str], int] = {}  # connections of this process
         self._lock = threading.Lock()
         self._link = Link(self._file)
+        self._opened = False
 
     async def open(self) -> None:
         """Make the file if need be, and begin to listen to other processes."""
+        if self._opened:
+            raise RuntimeError(f"this store in {self.path} is open already")
         await asyncio.to_thread(self._open)
 
     def _open(self) -> None:
         self._file.expect_place()
-        turnstile = self._turnstile = Turnstile(str(self.path))
+        place = self.path.resolve()  # as SQLite does: a link and what it leads to are one file
         try:
-            with turnstile.turn():
-                self._file.prepare()
-            self._bell = Doorbell(Path(f"{self.path}-workers"))
-        except BaseException:
-            turnstile.close()
-            raise
+            turnstile = Turnstile(str(place))
+            try:
+                if not self._file.is_ready():
+                    with turnstile.turn(self._patience):
+                        self._file.prepare()
+                self._bell = Doorbell(Path(f"{place}-workers"))
+            except BaseException:
+                turnstile.close()
+                raise
+        except OSError as error:
+            if str(error).startswith("cannot"):
+                raise
+            raise OSError(f"cannot keep messages in {self.path}: {error}") from error
+        self._present.clear()
         self._reader = ThreadPoolExecutor(1, "chatlib reader")
         self._watch = Watch(self._bell, Link(self._file), self._ears)
         self._writer = Writer(
             Link(self._file), turnstile, self._retention, self._patience, self._watch.tell
         )
         self._watch.start(self._writer, self._write_people)
+        self._opened = True
 
     async def close(self) -> None:
-        """Keep what waits, and let go of the file."""
-        await asyncio.to_thread(self._close)
+        """Keep what waits, and let go of the file. Harmless if it is not open."""
+        if self._is_open:
+            self._opened = False
+            await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._watch.stop()
         self._writer.submit(lambda batch: batch.bury(self._bell.name))
         self._writer.close()
+        self._watch.stop()
         self._reader.submit(self._link.drop)
         self._reader.shutdown()
         self._bell.close()
-        self._turnstile.close()
+
+    @property
+    def _is_open(self) -> bool:
+        return self._opened and self._writer.runs
+
+    def _expect_open(self, error: type[Exception] = OSError) -> None:
+        if not self._is_open:
+            raise error(f"the store in {self.path} is not open in this process")
 
     async def append(self, room: str, key: str, body: bytes) -> Receipt:
         """Keep `body`, as `Store.append` says."""
         expect_message(room, key, body)
+        self._expect_open(NotKept)
         receipt: Receipt = await self._writer.do((room, key, body))
         return receipt
 
@@ -143,25 +165,39 @@ class SQLiteStore:
     def shout(self, room: str, data: bytes) -> None:
         """Tell the ears of other processes, as `Store.shout` says."""
         expect_name("room", room)
+        self._expect_open()
         self._watch.shout(room, data)
 
     async def enter(self, room: str, name: str) -> None:
         """Note one more connection of `name`. If the file cannot be written now, it is later."""
         expect_name("room", room)
         expect_name("name", name)
-        await self._count(room, name, 1)
+        self._expect_open()
+        self._count(room, name, 1)
+        try:
+            await self._write(room, name)
+        except asyncio.CancelledError:
+            self._count(room, name, -1)
+            self._watch.write_people_again()
+            raise
 
     async def leave(self, room: str, name: str) -> None:
-        """Note one connection of `name` less, likewise."""
-        await self._count(room, name, -1)
+        """Note one connection of `name` less, likewise. Harmless if the store is closed."""
+        expect_name("room", room)
+        expect_name("name", name)
+        if self._is_open:
+            self._count(room, name, -1)
+            await self._write(room, name)
 
-    async def _count(self, room: str, name: str, more: int) -> None:
+    def _count(self, room: str, name: str, more: int) -> None:
         with self._lock:
             connections = max(0, self._present.get((room, name), 0) + more)
             if connections:
                 self._present[room, name] = connections
             else:
                 self._present.pop((room, name), None)
+
+    async def _write(self, room: str, name: str) -> None:
         try:
             await self._writer.do(lambda batch: self._write_person(batch, room, name))
         except (NotKept, Unsure):
@@ -172,16 +208,17 @@ class SQLiteStore:
             connections = self._present.get((room, name), 0)
         batch.set_person(room, name, self._bell.name, connections)
 
-    def _write_people(self, batch: Batch, old: str) -> None:
-        """Write anew who is here, and forget what was written under the name `old`."""
+    def _write_people(self, batch: Batch) -> None:
+        """Write anew who is here."""
         with self._lock:
             everybody = dict(self._present)
-        batch.bury(old)
+        batch.bury(self._bell.name)
         for (room, name), connections in everybody.items():
             batch.set_person(room, name, self._bell.name, connections)
 
     async def people(self, room: str) -> dict[str, int]:
         """Return who is connected to `room`, in all living processes, and how often."""
+        expect_name("room", room)
         rows = await self._ask(lambda file: file.execute(PEOPLE, (room,)).fetchall())
         found: Counter[str] = Counter()
         lives = {worker: self._bell.lives(worker) for worker in {row[1] for row in rows}}
@@ -191,8 +228,12 @@ class SQLiteStore:
         return dict(found)
 
     async def check(self) -> None:
-        """Prove that the file can be read."""
+        """Prove that the file can be read, and that this process gets its turn to write."""
         await self._ask(lambda file: file.execute("SELECT 1 FROM rooms LIMIT 1").fetchone())
+        try:
+            await self._writer.do(lambda batch: None)
+        except (NotKept, Unsure) as error:
+            raise OSError(f"cannot write to {self.path}: {error}") from error
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `question` finds in the file, in the reader's thread."""
@@ -204,4 +245,5 @@ class SQLiteStore:
                 self._link.drop()
                 raise OSError(f"cannot read {self.path}: {error}") from error
 
+        self._expect_open()
         return await asyncio.get_running_loop().run_in_executor(self._reader, ask)

@@ -39,6 +39,16 @@ class File:
                 "where SQLite's locks do not hold. Take a disk of this machine"
             )
 
+    def is_ready(self) -> bool:
+        """Return whether the file is there with its tables. `OSError` if it is something else's."""
+        if not self.path.exists():
+            return False
+        try:
+            with contextlib.closing(self.connect()) as connection:
+                return self._is_ours(connection)
+        except sqlite3.Error:
+            return False  # `prepare` tells what is wrong
+
     def prepare(self) -> None:
         """Make the file and its tables.
 
@@ -47,12 +57,13 @@ class File:
         """
         try:
             with contextlib.closing(self.connect()) as connection:
-                self._expect_ours(connection)
+                self._is_ours(connection)
                 connection.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise OSError(f"cannot keep messages in {self.path}: {error}") from error
 
-    def _expect_ours(self, connection: sqlite3.Connection) -> None:
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """Return whether the tables are there. `OSError` if there are others."""
         application, version, tables = (
             connection.execute(question).fetchone()[0]
             for question in (
@@ -68,6 +79,7 @@ class File:
             )
         if application != APPLICATION and tables:
             raise OSError(f"cannot keep messages in {self.path}: another program's database")
+        return bool(application == APPLICATION)
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, for any thread, one at a time."""

@@ -26,6 +26,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS message_of_key ON messages(room, key);
 CREATE TABLE IF NOT EXISTS people(
     room TEXT, name TEXT, worker TEXT, connections INTEGER, PRIMARY KEY (room, name, worker)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS changes(id INTEGER PRIMARY KEY, people INTEGER);
+INSERT OR IGNORE INTO changes VALUES (1, 0);
 COMMIT;
 """
 ROOM = "SELECT head, tag, first, first_tag, bytes FROM rooms WHERE room = ?"
@@ -41,6 +43,9 @@ ENTRIES = """SELECT id, tag, key, body FROM messages
 ENTER = "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?)"
 LEAVE = "DELETE FROM people WHERE room = ? AND name = ? AND worker = ?"
 ROOMS_OF = "SELECT DISTINCT room FROM people WHERE worker = ?"
+WORKERS = "SELECT DISTINCT worker FROM people"
+CHANGED = "UPDATE changes SET people = people + 1"
+CHANGES = "SELECT people FROM changes"  # how often people have come or left
 BURY = "DELETE FROM people WHERE worker = ?"
 PEOPLE = "SELECT name, worker, connections FROM people WHERE room = ? ORDER BY name"
 
@@ -74,6 +79,7 @@ class Batch:
     Attributes:
         new: the messages of each room that are new.
         people: the rooms whose people have changed.
+        everybody: how often it had been asked for, if who is here is written anew.
     """
 
     connection: sqlite3.Connection
@@ -81,6 +87,7 @@ class Batch:
     now: float
     new: dict[str, list[Entry]] = field(default_factory=dict)
     people: set[str] = field(default_factory=set)
+    everybody: int = 0
     _rooms: dict[str, RoomState] = field(default_factory=dict)
 
     def append(self, messages: Sequence[Message]) -> list[Receipt]:
@@ -138,6 +145,8 @@ class Batch:
             self._trim(room, state)
             row = (room, state.head, state.tag, state.first, state.first_tag, state.size)
             self.connection.execute(KEEP_ROOM, row)
+        if self.people:
+            self.connection.execute(CHANGED)
 
     def _trim(self, room: str, state: RoomState) -> None:
         """Drop the oldest messages that are not to be kept, a bite of them at a time."""
@@ -173,11 +182,9 @@ class Batch:
 
     def bury(self, worker: str) -> None:
         """Forget the people of a worker that has ended."""
-        rows = self.connection.execute(
-            "SELECT DISTINCT room FROM people WHERE worker = ?", [worker]
-        )
+        rows = self.connection.execute(ROOMS_OF, (worker,))
         self.people.update(room for (room,) in rows)
-        self.connection.execute("DELETE FROM people WHERE worker = ?", [worker])
+        self.connection.execute(BURY, (worker,))
 
 
 def read_page(
@@ -195,7 +202,7 @@ def read_page(
         tag = None
         if after is not None and after.id == state.first - 1:
             tag = state.first_tag
-        elif after is not None:
+        elif after is not None and after.id <= state.head:
             found = connection.execute(TAG, (room, after.id)).fetchone()
             tag = found[0] if found else None
         head = Cursor(state.head, state.tag)

@@ -7,13 +7,13 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chatlib.stores.doorbell import RING_BYTES, Doorbell
 from chatlib.stores.ears import Ears
 from chatlib.stores.sqlite_file import Link
-from chatlib.stores.sqlite_log import Batch, read_heads
+from chatlib.stores.sqlite_log import CHANGES, WORKERS, Batch, read_heads
 from chatlib.stores.store import Cursor
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ OFTEN_SECONDS = 0.005  # where they cannot
 LIVES_SECONDS = 0.5  # between two looks at which processes live
 SHOUT_BYTES = RING_BYTES // 2
 
-WritePeople = Callable[[Batch, str], None]
+WritePeople = Callable[[Batch], None]
 
 
 class Watch:
@@ -42,14 +42,18 @@ class Watch:
         self._ears = ears
         self._told: dict[str, Cursor] = {}  # how far the ears of each room were told
         self._version: tuple[int, int] | None = None
-        self._again = False
+        self._generation = 1
+        self._people: int | None = None  # how often people had changed at the last look
+        self._asked = self._written = 0  # how often people were to be written anew, and were
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="chatlib watch", daemon=True)
 
     def start(self, writer: "Writer", write_people: WritePeople) -> None:
-        """Begin. `write_people` writes who is here, and forgets what it wrote under a name."""
+        """Begin. `write_people` writes who is here, and forgets what it wrote before."""
         self._writer = writer
         self._write_people = write_people
+        with contextlib.suppress(sqlite3.Error, OSError):
+            self._link.get()  # now: another file that is there later has another generation
         self._thread.start()
 
     def stop(self) -> None:
@@ -63,6 +67,7 @@ class Watch:
             self._ears.new(room, entries)
         for room in batch.people:
             self._ears.people(room)
+        self._written = max(self._written, batch.everybody)
         news: dict[str, Any] = {}
         if batch.new:
             news["heads"] = {room: entries[-1][:2] for room, entries in batch.new.items()}
@@ -81,7 +86,7 @@ class Watch:
 
     def write_people_again(self) -> None:
         """Have who is here written anew, as soon as it can be. In any thread."""
-        self._again = True
+        self._asked += 1
 
     def _run(self) -> None:
         next_look = next_lives = 0.0
@@ -113,7 +118,7 @@ class Watch:
                 room, text = news["shout"]
                 self._ears.shout(room, base64.b64decode(text))
             return bool(news)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return False  # whatever it is, it is no harm to look
 
     def _look(self) -> None:
@@ -123,26 +128,30 @@ class Watch:
         version = (self._link.generation, data_version)
         if version == self._version:
             return
-        rooms = self._ears.rooms
-        heads = read_heads(connection, rooms)
-        self._version = version
+        heads = read_heads(connection, self._ears.rooms)
+        (people,) = connection.execute(CHANGES).fetchone()
+        if self._generation != version[0]:  # it is another file
+            self._generation = version[0]
+            self.write_people_again()
         for room, head in heads.items():
             if head != self._told.get(room):
                 self._ears.head(room, head)
-            self._ears.people(room)
-        self._told = heads
+            if people != self._people:
+                self._ears.people(room)
+        self._version, self._told, self._people = version, heads, people
 
     def _look_who_lives(self) -> None:
         """Forget the people of processes that have died; come back if this one's bell was lost."""
-        old = self._bell.name
-        if self._bell.replaced() or self._again:
-            self._again = False
-            self._writer.submit(lambda batch: self._write_people(batch, old))
-        workers = self._link.get().execute("SELECT DISTINCT worker FROM people").fetchall()
-        self._forget(worker for (worker,) in workers)
-
-    def _forget(self, workers: Iterable[str]) -> None:
-        for worker in workers:
+        if self._bell.replaced():
+            self.write_people_again()
+        if self._written < self._asked:
+            self._writer.submit(functools.partial(self._write_everybody, asked=self._asked))
+        for worker in self._bell.dead():
+            self._bell.sweep(worker)
+        for (worker,) in self._link.get().execute(WORKERS).fetchall():
             if not self._bell.lives(worker):
                 self._writer.submit(functools.partial(Batch.bury, worker=worker))
-                self._bell.sweep(worker)
+
+    def _write_everybody(self, batch: Batch, asked: int) -> None:
+        self._write_people(batch)
+        batch.everybody = asked

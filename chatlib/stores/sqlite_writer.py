@@ -18,6 +18,7 @@ from chatlib.stores.sqlite_log import Batch, Message
 from chatlib.stores.store import NotKept, Unsure
 
 MOST = 500  # jobs in one transaction
+MOST_BYTES = 256 * 1024  # of bodies, and one more: members are told of them all at once
 
 Job = Callable[[Batch], Any] | Message  # a message is to be appended
 Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
@@ -103,30 +104,34 @@ class Writer:
             while self._waiting and self._waiting[0].since < longest:
                 late.append(self._waiting.popleft())
             taken = self._taken
-        for_others = f"the file was locked by others for {self._patience:g} seconds"
-        tell(late, None, NotKept(for_others))
+        why = f"no turn within {self._patience:g} seconds: the file is locked, or the disk too slow"
+        tell(late, None, NotKept(why))
         if taken and taken[0].since < longest - self._patience:
             tell(taken, None, Unsure(f"the disk did not answer within {self._patience:g} seconds"))
 
+    @property
+    def runs(self) -> bool:
+        """Whether jobs are done: not once it is closed, and not in a fork."""
+        return self._thread.is_alive() and not self._closing
+
     def close(self) -> None:
-        """Do what waits, and end the thread. This blocks."""
+        """Do what waits, and end. This blocks, until patience is lost with what has no turn."""
         with self._ready:
             self._closing = True
             self._ready.notify()
-        self._thread.join()
+        self._thread.join(2 * self._patience + 1)
 
     def _run(self) -> None:
         while self._wait():
             with self._turnstile.turn():
                 # What waits is taken now: what lost its patience before is not kept for sure.
-                with self._ready:
-                    number = min(MOST, len(self._waiting))
-                    self._taken = [self._waiting.popleft() for _ in range(number)]
+                self._taken = self._take()
                 if self._taken:
                     self._write(self._taken)
                 self._taken = []
         with self._turnstile.turn():  # closing may checkpoint
             self._link.drop()
+        self._turnstile.close()
 
     def _wait(self) -> bool:
         """Wait until there is something to do; return whether there is, and not the end."""
@@ -137,6 +142,18 @@ class Writer:
             self._idle = False
             return bool(self._waiting)
 
+    def _take(self) -> list[Waiting]:
+        """Return the jobs of the next transaction."""
+        taken: list[Waiting] = []
+        size = 0
+        with self._ready:
+            while self._waiting and len(taken) < MOST and size < MOST_BYTES:
+                waiting = self._waiting.popleft()
+                taken.append(waiting)
+                if isinstance(waiting.job, tuple):
+                    size += len(waiting.job[2])
+        return taken
+
     def _write(self, taken: list[Waiting]) -> None:
         """Do the jobs that were `taken`, and tell those who wait."""
         try:
@@ -144,8 +161,10 @@ class Writer:
         except (NotKept, Unsure) as error:
             tell(taken, None, error)
         else:
-            self._on_kept(batch)
-            tell(taken, results, None)
+            try:
+                self._on_kept(batch)
+            finally:
+                tell(taken, results, None)
 
     def _transaction(self, jobs: list[Job]) -> tuple[Batch, list[Any]]:
         """Do `jobs`; return the batch and their results once it is committed."""
@@ -158,18 +177,13 @@ class Writer:
             batch.finish()
             committing = True
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            if committing and not self._rolled_back(error):
+        except Exception as error:  # whatever a job raises must not end the thread
+            if committing and not changed_nothing(error):
                 self._link.drop()
                 raise Unsure(f"the commit failed: {error}") from error
             self._roll_back()
             raise NotKept(f"the file refused it: {error}") from error
         return batch, results
-
-    def _rolled_back(self, error: Exception) -> bool:
-        """Return whether a commit that failed has certainly changed nothing."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY) and self._link.in_transaction
 
     def _roll_back(self) -> None:
         """End the transaction; what cannot is a connection that is of no use any more."""
@@ -189,6 +203,15 @@ def do_all(jobs: list[Job], batch: Batch) -> list[Any]:
         else:
             results += [job(batch) for job in group]  # type: ignore[operator]
     return results
+
+
+def changed_nothing(error: Exception) -> bool:
+    """Return whether a commit that failed with `error` has certainly changed nothing.
+
+    On a full disk the write-ahead log has no frame that commits, and SQLite has rolled back.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 def tell(jobs: list[Waiting], results: list[Any] | None, error: Exception | None) -> None:

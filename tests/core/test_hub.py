@@ -6,17 +6,22 @@ from typing import Annotated
 
 import pytest
 import websockets
-from fastapi import FastAPI, Query, WebSocket
+from fastapi import FastAPI, Query, WebSocket, WebSocketDisconnect
+from fastapi.testclient import TestClient
 from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
 from chatlib.core.envelope import cursors_in
 from chatlib.core.fanout import FanoutProtocol
+from chatlib.core.feed import Feed
 from chatlib.core.hub import Hub
+from chatlib.core.presence import NAMES, Presence
 from chatlib.core.publisher import Publisher
+from chatlib.core.taskline import line_of
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
+from chatlib.stores.store import START, Cursor, Entry, next_tag
 
 GUARD_SECONDS = 30.0
 BIG = "x" * 10_000
@@ -85,7 +90,7 @@ def play(hub, scenario, **options):
             connection = await connect(f"ws://127.0.0.1:{served.port}/{path}", proxy=None)
             client = Client(connection)
             clients.append(client)
-            rooms = path.partition("?")[0].count(",") + 1 + ("name=" in path)
+            rooms = len({*path.partition("?")[0].split(",")}) + ("name=" in path)
             client.welcomes = [await client.next("welcome") for _ in range(rooms)]
             client.people = set(client.welcomes[0]["people"])
             return client
@@ -408,12 +413,61 @@ def test_what_is_published_while_a_room_begins_is_not_late():
     play(hub, scenario)
 
 
+async def expect_close(joining, code):
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await joining
+    assert closed.value.rcvd.code == code
+
+
+def test_a_room_that_is_named_twice_is_joined_once(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders,orders?last=5&name=ana")
+        assert await hub.store.people("orders") == {"ana": 1}
+        await publish(served, hub, *range_of(2))
+        assert await client.messages(2) == range_of(2)
+
+    play(hub, scenario)
+
+
+def test_a_connection_that_is_in_a_room_cannot_join_it_again():
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/")
+    async def twice(websocket: WebSocket):
+        await websocket.accept()
+        async with hub.join(websocket, "orders"):
+            with pytest.raises(RuntimeError, match="in the room 'orders' already"):
+                await hub.follow(websocket, "orders")
+            await hub.publish("orders", "still here")
+            await websocket.receive()
+
+    with TestClient(app) as tester, tester.websocket_connect("/") as socket:
+        assert socket.receive_json()["type"] == "welcome"
+        assert socket.receive_json()["data"] == "still here"
+
+
+@pytest.mark.parametrize(
+    "path", ["@ana", "orders?name=", f"orders?name={'n' * 200}", "r" * 201, "orders?after=x"]
+)
+def test_what_a_client_may_not_ask_for_is_refused_and_it_is_told(path):
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        await expect_close(join(path), 1008)
+        assert not hub._feeds
+
+    play(hub, scenario)
+
+
 def test_the_inbox_of_a_person_is_no_room(address):
     """An app may take the name of a room from its clients."""
     hub = Hub(address)
 
     async def scenario(served, join):
-        with pytest.raises(ValueError, match="got that of an inbox: '@ana'"):
+        with pytest.raises(ValueError, match="a person's inbox"):
             await publish(served, hub, "from somebody", room="@ana")
         refused = await connect(f"ws://127.0.0.1:{served.port}/@ana", proxy=None)
         with pytest.raises(websockets.ConnectionClosed):
@@ -434,6 +488,193 @@ def test_a_single_cursor_is_for_the_room_and_not_for_the_inbox(address):
     play(hub, scenario)
 
 
+def test_an_inbox_is_no_room_to_publish_in_or_to_read():
+    async def scenario():
+        async with Hub("memory:") as hub:
+            with pytest.raises(ValueError, match="inbox"):
+                await hub.publish("@ana", "x")
+            with pytest.raises(ValueError, match="inbox"):
+                await hub.read("@ana")
+            with pytest.raises(ValueError, match="expected a name"):
+                await hub.send_to("", "x")
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_key_is_no_key():
+    async def scenario():
+        async with Hub("memory:") as hub:
+            with pytest.raises(ValueError, match="expected a key"):
+                await hub.publish("orders", "x", key="")
+
+    asyncio.run(scenario())
+
+
 def test_a_single_cursor_is_not_one_for_several_rooms():
     with pytest.raises(ValueError, match="a cursor for each room by its name"):
         cursors_in("17.a41f09c2", ["a", "b"])
+
+
+def test_who_is_at_another_worker_is_in_the_welcome(tmp_path):
+    address = f"sqlite:///{tmp_path}/app.db"
+    hub, other = Hub(address), Hub(address)
+
+    async def scenario(served, join):
+        async with other:
+            await other.store.enter("orders", "ana")
+            client = await join("orders")
+            assert client.welcomes[0]["people"] == ["ana"]
+
+    play(hub, scenario)
+
+
+def test_a_message_that_comes_while_a_feed_begins_is_heard():
+    class Slow(MemoryStore):
+        """Answers late how far its rooms are."""
+
+        async def heads(self, rooms):
+            heads = await super().heads(rooms)
+            if receipt:
+                await self.append("orders", "meanwhile", b'"data":"meanwhile"}')
+                await asyncio.sleep(0)
+            return heads
+
+    store, receipt = Slow(), []
+    hub = Hub(store, beat=1000)
+
+    async def scenario(served, join):
+        receipt.extend(await publish(served, hub, "before"))
+        client = await join(f"orders?after={receipt[0].id}.{receipt[0].tag}")
+        assert await client.messages(1) == ["meanwhile"]
+
+    play(hub, scenario)
+
+
+def test_a_log_that_went_back_is_told_though_nobody_writes():
+    store = MemoryStore()
+    hub = Hub(store, beat=0.05)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        await publish(served, hub, "gone soon")
+        await client.next("message")
+        store._logs.clear()
+        await expect_close(client.next("never"), 4409)
+
+    play(hub, scenario)
+
+
+def test_the_next_number_of_another_history_is_not_told_as_the_next_message():
+    store = MemoryStore()
+
+    async def scenario():
+        await store.append("orders", "k", b"one")
+        feed = Feed("orders", store, lambda room, entry: entry.body.decode(), 1000)
+        await feed.start()
+        feed.new([Entry(2, "0123abcd", "other", b"of another history")])
+        assert feed.cursor.id == 1
+        receipt = await store.append("orders", "k2", b"two")
+        assert receipt.tag == next_tag(feed.cursor.tag, b"two")
+        feed.new([Entry(2, receipt.tag, "k2", b"two")])
+        assert feed.cursor == Cursor(2, receipt.tag)
+        await feed.stop()
+
+    asyncio.run(scenario())
+
+
+def test_who_joins_while_messages_wait_for_their_place_hears_them_once():
+    hub = Hub("memory:", limit=2000)
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/first")
+    async def first(websocket: WebSocket):
+        await websocket.accept()
+        await hub.follow(websocket, "orders")
+
+    @app.websocket("/second")
+    async def second(websocket: WebSocket):
+        await websocket.accept()
+        receipts = [await hub.publish("orders", [n]) for n in range(20)]
+        await asyncio.sleep(0)  # so that the feed knows of them, and has more than its room takes
+        async with hub.join(websocket, "orders", after=START):
+            await hub.publish("orders", ["live"])
+            assert len(receipts) == 20
+            await websocket.receive()
+
+    with (
+        TestClient(app) as tester,
+        tester.websocket_connect("/first") as one,
+        tester.websocket_connect("/second") as two,
+    ):
+        for socket in (one, two):
+            assert socket.receive_json()["type"] == "welcome"
+        for socket in (one, two):
+            assert [socket.receive_json()["id"] for _ in range(21)] == [*range(1, 22)]
+
+
+def test_who_has_gone_before_it_joins_is_told_as_gone():
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+    told = []
+
+    @app.websocket("/")
+    async def late(websocket: WebSocket):
+        await websocket.accept()
+        line_of(websocket).end()
+        try:
+            async with hub.join(websocket, "orders"):
+                pass
+        except WebSocketDisconnect as gone:
+            told.append(gone.code)
+
+    with TestClient(app) as tester, tester.websocket_connect("/"):
+        pass
+    assert told == [1006]
+
+
+def test_names_are_forgotten_while_they_are_too_many_and_told_anew_afterwards():
+    presence = Presence("orders", MemoryStore(), lambda text: None)
+
+    def told(before, after):
+        presence.told = after
+        frame = json.loads(presence.difference(before))
+        return frame["joined"], frame["left"], frame["count"]
+
+    few, many = frozenset("ab"), frozenset(map(str, range(NAMES + 1)))
+    assert told(few, many) == ([], [], NAMES + 1)
+    assert told(many, few) == (["a", "b"], [], 2)
+    assert told(few, frozenset("b")) == ([], ["a"], 1)
+
+
+def test_a_connection_that_was_not_accepted_gets_nothing():
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/")
+    async def hasty(websocket: WebSocket):
+        with pytest.raises(RuntimeError, match="comes after accept"):
+            await hub.follow(websocket, "orders")
+        await websocket.accept()
+        await websocket.send_text("accepted")
+
+    with TestClient(app) as tester, tester.websocket_connect("/") as socket:
+        assert socket.receive_text() == "accepted"
+
+
+def test_a_client_gets_no_more_of_the_past_than_a_page():
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        await publish(served, hub, *range_of(250))
+        client = await join("orders?last=1000000")
+        assert (await client.next("message"))["id"] == 51
+        client = await join("orders?last=-1")
+        await publish(served, hub, "live")
+        assert (await client.next("message"))["id"] == 251
+
+    play(hub, scenario)
+
+
+def test_a_cursor_that_is_no_text_is_refused():
+    with pytest.raises(ValueError, match="expected a cursor"):
+        cursors_in({"orders": 5}, ["orders"])
