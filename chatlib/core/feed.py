@@ -99,9 +99,9 @@ class Feed:
     def new(self, entries: Sequence[Entry]) -> None:
         """Take messages that were appended in this process."""
         for entry in entries:
-            if self.ready and self._follows(entry):
-                self._publish(entry)
-            elif not self.ready or self._tag_at(entry.id) != entry.tag:
+            if self.ready and self._follows(entry) and self._publish(entry):
+                continue
+            if not self.ready or self._tag_at(entry.id) != entry.tag:
                 self.repair()
                 return
 
@@ -123,9 +123,11 @@ class Feed:
         """Take what another process has shouted."""
         self.on_shout(data)
 
-    def _publish(self, entry: Entry) -> None:
-        """Give the next message to the members."""
+    def _publish(self, entry: Entry, *, anyhow: bool = False) -> bool:
+        """Give the next message to the members; return whether there was room for it."""
         frame = encode(self.render(self.name, entry))
+        if not (anyhow or self.room.fits(frame)):
+            return False
         self.cursor = Cursor(entry.id, entry.tag)
         self._recent.append((self.cursor, frame))
         self._recent_bytes += cost(frame)
@@ -133,6 +135,7 @@ class Feed:
             self._before, old = self._recent.popleft()
             self._recent_bytes -= cost(old)
         self.room.post(frame)
+        return True
 
     def _tag_at(self, number: int) -> str | None:
         """Return the tag of a message, if it is among the recent ones."""
@@ -159,8 +162,9 @@ class Feed:
                 self._begin_anew(page)
                 return
             for entry in page.entries:
+                await self.room.make_room(entry.body)
                 if entry.id == self.cursor.id + 1:  # others may have been told of meanwhile
-                    self._publish(entry)
+                    self._publish(entry, anyhow=True)
             self._doubt |= page.head.id > self.cursor.id
 
     def _begin_anew(self, page: Page) -> None:

@@ -1,6 +1,7 @@
-"""A room that waits for nobody, since there is a log behind it."""
+"""A room that waits for nobody for long, since there is a log behind it."""
 
 import asyncio
+import time
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -12,8 +13,12 @@ CHANGED = 4409  # the close code: the history is not the one that the client was
 CHANGED_WHY = "the history of this room has changed"
 
 
+HOLD_SECONDS = 0.25  # how long a room waits for those who are a whole log behind
+LOOK_SECONDS = 0.005
+
+
 class LiveRoom(Room):
-    """A room that waits for nobody: one that is too slow is cut off, and reads up when it is back.
+    """A room that waits for nobody for long: who is too slow is cut off, and may come back.
 
     Args:
         limit: how many bytes may wait for a member, as for `Room`.
@@ -30,6 +35,20 @@ class LiveRoom(Room):
             self._waiter = waiter
             self._loops.look_elsewhere()
             self._loops.watch()
+
+    def fits(self, frame: bytes) -> bool:
+        """Return whether there is room for `frame`, so that to post it cuts off nobody."""
+        return self._ring.fits(frame)
+
+    async def make_room(self, frame: bytes) -> None:
+        """Wait until there is room for `frame`, or `HOLD_SECONDS` have passed.
+
+        What is published in one turn of the event loop may be more than the log holds. Members that
+        read have taken it a moment later.
+        """
+        end = time.monotonic() + HOLD_SECONDS
+        while not self._ring.fits(frame) and time.monotonic() < end:
+            await asyncio.sleep(LOOK_SECONDS)
 
     @property
     def settled(self) -> bool:

@@ -89,7 +89,7 @@ class Ring:
         with self.lock:
             if not self.readers:
                 return None
-            if self._queue or not self._fits(frame):
+            if self._queue or not self.fits(frame):
                 waiter: Waiter = asyncio.get_running_loop().create_future()
                 self._queue.append((frame, waiter))
                 return waiter
@@ -134,7 +134,7 @@ class Ring:
             low = min([reader.low for reader in self.readers], default=self.end)
             while self.first < low:
                 self.first += cost(self._frames.pop(self.first)[1])
-            while self._queue and (not self.readers or self._fits(self._queue[0][0])):
+            while self._queue and (not self.readers or self.fits(self._queue[0][0])):
                 frame, waiter = self._queue.popleft()
                 if waiter.cancelled():
                     continue
@@ -147,7 +147,8 @@ class Ring:
         for reader in readers:
             reader.news()
 
-    def _fits(self, frame: bytes) -> bool:
+    def fits(self, frame: bytes) -> bool:
+        """Return whether there is room for `frame` now."""
         held = self.end - self.first
         return held == 0 or held + cost(frame) <= self.limit
 

@@ -356,6 +356,24 @@ def test_a_member_that_does_not_read_is_cut_off_and_the_others_hear_all():
     play(hub, scenario)
 
 
+def test_a_burst_of_more_than_the_log_holds_cuts_off_nobody_who_reads(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        clients = [await join("orders") for _ in range(5)]
+
+        async def burst():
+            await asyncio.gather(*(hub.publish("orders", f"{n} {BIG * 10}") for n in range(50)))
+
+        hearing = [asyncio.create_task(client.messages(50)) for client in clients]
+        bursting = asyncio.run_coroutine_threadsafe(burst(), served.loop)  # 5 MB in one turn
+        await asyncio.wrap_future(bursting)
+        for heard in await asyncio.gather(*hearing):
+            assert [text.partition(" ")[0] for text in heard] == [str(n) for n in range(50)]
+
+    play(hub, scenario)
+
+
 def test_a_room_that_nobody_follows_takes_no_memory(address):
     hub = Hub(address)
 
