@@ -1,13 +1,23 @@
 """A chat over WebSockets with FastAPI: the code that the course in `notebooks/` arrives at.
 
 The finished apps are `chatlib.echo`, `chatlib.items` and `chatlib.chat`, and each has an `app`.
-What they stand on is in `chatlib.core`, and the instruments of the notebooks are in `chatlib.lab`.
+What they stand on is in `chatlib.core`, what keeps messages in `chatlib.stores`, and the instruments of the notebooks are in `chatlib.lab`.
 """
 
 from chatlib.core.guard import Guard
+from chatlib.core.hub import Hub
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
+from chatlib.core.publisher import Publisher
 from chatlib.core.redact import redact_logs
 from chatlib.core.room import Room
 
-__all__ = ["ConnectionManager", "Guard", "Room", "receive_text", "redact_logs"]
+__all__ = [
+    "ConnectionManager",
+    "Guard",
+    "Hub",
+    "Publisher",
+    "Room",
+    "receive_text",
+    "redact_logs",
+]

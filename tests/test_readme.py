@@ -32,11 +32,11 @@ def run(source):
 
 
 def test_every_snippet_is_run_by_a_test_here():
-    assert len(fences("python")) == 4
+    assert len(fences("python")) == 5
 
 
 def test_the_rooms_carry_what_a_member_and_a_plain_route_say():
-    app = run(fences("python")[3])["app"]
+    app = run(fences("python")[4])["app"]
 
     async def talk(server):
         url = server.ws_url("/topics/news?user=ana")
@@ -72,6 +72,32 @@ def test_the_app_of_your_own_carries_news_and_keeps_strangers_out():
         assert "s3cret" not in repr(server.log)
 
 
+def test_the_orders_are_followed_and_remembered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = run(fences("python")[2])["app"]
+
+    async def order(server, item):
+        route = f"http://127.0.0.1:{server.port}/orders?item={item}"
+        request = urllib.request.Request(route, method="POST")
+        return json.load(await asyncio.to_thread(urllib.request.urlopen, request))["id"]
+
+    async def talk(server):
+        url = server.ws_url("/orders")
+        async with asyncio.timeout(10):
+            async with websockets.connect(url) as page:
+                assert json.loads(await page.recv())["history"] == "new"
+                assert await order(server, "tea") == 1
+                heard = json.loads(await page.recv())
+                assert heard["data"] == {"item": "tea"}
+            assert await order(server, "milk") == 2
+            async with websockets.connect(f"{url}?after={heard['id']}.{heard['tag']}") as page:
+                assert json.loads(await page.recv())["history"] == "complete"
+                assert json.loads(await page.recv())["data"] == {"item": "milk"}
+
+    with Server(app) as server:
+        asyncio.run(talk(server))
+
+
 def test_the_settings_of_the_garbage_collector_are_possible_and_those_of_the_finished_apps():
     show = "print(gc.get_freeze_count() > 0, gc.get_threshold())"
     command = [sys.executable, "-c", fences("python")[1] + show]
@@ -81,7 +107,7 @@ def test_the_settings_of_the_garbage_collector_are_possible_and_those_of_the_fin
 
 
 def test_the_guard_with_caps_turns_away_who_is_too_many():
-    guard = fences("python")[2].replace("=100,", "=1,")
+    guard = fences("python")[3].replace("=100,", "=1,")
     names = run(fences("python")[0].replace("app.add_middleware(Guard)\n", guard))
 
     async def connect_twice(server):

@@ -200,14 +200,13 @@ class Feed:
         history: History = "complete"
         entries: Sequence[Entry] = ()
         if after is not None and self._tag_at(after.id) == after.tag:
-            place = after
+            place, head = after, self.cursor
         else:
             page = await self.store.read(self.name, after=after, limit=max(1, last))
-            history = page.history
-            anew = history in ("new", "diverged")
-            entries = () if anew and not last else page.entries
-            place = after if after is not None and history == "complete" else page.head
-        await guest.greet(history, max(place, self.cursor))
+            history, place, entries, head = page.history, page.before, page.entries, page.head
+            if history in ("new", "diverged") and not last:
+                place, entries = head, ()
+        await guest.greet(history, place, max(head, self.cursor))
         while True:
             if entries:
                 place = Cursor(entries[-1].id, entries[-1].tag)
@@ -241,8 +240,8 @@ class Feed:
 class Guest(Protocol):
     """One who is about to become a member."""
 
-    async def greet(self, history: History, head: Cursor) -> None:
-        """Send what comes before the messages."""
+    async def greet(self, history: History, after: Cursor, head: Cursor) -> None:
+        """Send what comes before the messages, which are those that follow `after`."""
 
     def arrive(self) -> bytes:
         """Return the frames that come between the messages that were missed and those to come."""

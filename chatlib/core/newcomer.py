@@ -23,12 +23,20 @@ class Newcomer:
         self.beat = beat
         self.told: frozenset[str] = frozenset()
 
-    async def greet(self, history: History, head: Cursor) -> None:
+    async def greet(self, history: History, after: Cursor, head: Cursor) -> None:
         """Send the welcome."""
         presence = self.feed.presence
         self.told = presence.told
-        welcome = {"type": "welcome", "room": self.feed.name, "history": history, "head": str(head)}
-        frame = encode({**welcome, **presence.welcome(), "beat": self.beat})
+        welcome = {
+            "type": "welcome",
+            "room": self.feed.name,
+            "history": history,
+            "after": str(after),
+            "head": head.id,
+            **presence.welcome(),
+            "beat": self.beat,
+        }
+        frame = encode(welcome)
         await line_of(self.websocket).say(frame)
 
     def arrive(self) -> bytes:

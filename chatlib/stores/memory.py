@@ -126,7 +126,8 @@ class MemoryStore:
             history = history_of(after, first, head, tag)
             start, end = span(history, after, before, limit, first, head)
             entries = list(islice(log.entries, start - first, max(start, end) - first))
-        return Page(entries, history, first, head)
+            place = Cursor(start - 1, log.tag(start - 1) or BEGINNING)
+        return Page(entries, history, first, head, place)
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, Cursor]:
         """Return the place of the newest message of each of `rooms`."""

@@ -199,17 +199,20 @@ def read_page(
     try:
         row = connection.execute(ROOM, (room,)).fetchone()
         state = RoomState(*row) if row else RoomState()
-        tag = None
-        if after is not None and after.id == state.first - 1:
-            tag = state.first_tag
-        elif after is not None and after.id <= state.head:
-            found = connection.execute(TAG, (room, after.id)).fetchone()
-            tag = found[0] if found else None
+
+        def tag_at(number: int) -> str | None:
+            if number == state.first - 1:
+                return state.first_tag
+            found = connection.execute(TAG, (room, number)).fetchone()
+            return str(found[0]) if found else None
+
+        tag = tag_at(after.id) if after is not None and after.id <= state.head else None
         head = Cursor(state.head, state.tag)
         history = history_of(after, state.first, head, tag)
-        ids = span(history, after, before, limit, state.first, head)
-        entries = [Entry(*each) for each in connection.execute(ENTRIES, (room, *ids))]
-        return Page(entries, history, state.first, head)
+        start, end = span(history, after, before, limit, state.first, head)
+        entries = [Entry(*each) for each in connection.execute(ENTRIES, (room, start, end))]
+        place = Cursor(start - 1, tag_at(start - 1) or BEGINNING)
+        return Page(entries, history, state.first, head, place)
     finally:
         connection.execute("COMMIT")
 

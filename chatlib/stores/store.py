@@ -94,12 +94,14 @@ class Page(NamedTuple):
             `"new"`: no cursor was given.
         first: the id of the oldest message that is kept, or of the next one if none is.
         head: the place of the newest message.
+        before: the place before the entries, or before those that would be there.
     """
 
     entries: list[Entry]
     history: History
     first: int
     head: Cursor
+    before: Cursor
 
 
 class Ear(Protocol):

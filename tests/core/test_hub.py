@@ -123,7 +123,8 @@ def test_a_member_hears_what_is_published_with_its_place(address):
         client = await join("orders")
         (welcome,) = client.welcomes
         assert (welcome["type"], welcome["room"]) == ("welcome", "orders")
-        assert (welcome["history"], welcome["head"]) == ("new", "0.00000000")
+        assert (welcome["history"], welcome["head"]) == ("new", 0)
+        assert welcome["after"] == "0.00000000"
         (receipt,) = await publish(served, hub, {"item": "tea"})
         assert await client.next("message") == {
             "type": "message",
@@ -204,6 +205,26 @@ def test_between_what_was_missed_and_what_comes_there_is_no_gap_and_nothing_twic
             assert client.welcomes[0]["history"] == "new"
         stop.set()
         await talking
+
+    play(hub, scenario)
+
+
+@pytest.mark.parametrize("query", ["", "last=0", "last=3", "last=99", "after=2.0123abcd&last=3"])
+def test_a_newcomer_knows_its_cursor_before_the_first_message(address, query):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        receipts = await publish(served, hub, *range_of(10))
+        client = await join(f"orders?{query}")
+        again = await join(f"orders?after={client.welcomes[0]['after']}")
+        assert again.welcomes[0]["history"] == "complete"
+        (last,) = await publish(served, hub, ["last"])
+        for each in (client, again):
+            ids = []
+            while last.id not in ids:
+                ids.append((await each.next("message"))["id"])
+            assert ids == [*range(int(client.welcomes[0]["after"].partition(".")[0]) + 1, 12)]
+        assert client.welcomes[0]["head"] == receipts[-1].id
 
     play(hub, scenario)
 

@@ -13,8 +13,7 @@ from fastapi import BackgroundTasks, FastAPI, Header, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
-from chatlib.core.hub import Hub
-from chatlib.core.publisher import Publisher
+from chatlib import Hub, Publisher
 from chatlib.stores import NotKept, Receipt, Unsure
 
 STORE = os.environ.get("ORDERS_STORE", "sqlite:///orders.db")
@@ -75,10 +74,7 @@ async def try_again(request: Request, error: Exception) -> JSONResponse:
 @app.websocket("/orders")
 async def dashboard(websocket: WebSocket, after: str | None = None) -> None:
     await websocket.accept()
-    try:
-        await hub.follow(websocket, ROOM, after=after, last=20)
-    except ValueError as error:
-        await websocket.close(1008, str(error))
+    await hub.follow(websocket, ROOM, after=after, last=20)
 
 
 @app.get("/")
@@ -115,6 +111,7 @@ function connect() {
     if (frame.type === "welcome") {
       patience = (frame.beat + 10) * 1000;
       if (frame.history !== "complete") orders.replaceChildren();
+      cursor = frame.after;
       status.textContent = "Connected.";
     } else if (frame.type === "message") {
       cursor = `${frame.id}.${frame.tag}`;
@@ -122,7 +119,7 @@ function connect() {
       line.value = frame.id;
       line.textContent = frame.data.item ?? `Order ${frame.data.ready} is ready`;
       orders.append(line);
-    } else if (frame.type === "beat" && cursor && frame.head > parseInt(cursor)) {
+    } else if (frame.type === "beat" && frame.head > parseInt(cursor)) {
       socket.close(); // something was missed: come back for it
     }
   };

@@ -108,8 +108,8 @@ class StoreContract:
 
     def test_a_room_that_was_only_read_is_new(self, make: Make) -> None:
         async def scenario(store: Store) -> None:
-            assert await store.read("empty") == ([], "new", 1, START)
-            assert await store.read("empty", after=START) == ([], "complete", 1, START)
+            assert await store.read("empty") == ([], "new", 1, START, START)
+            assert await store.read("empty", after=START) == ([], "complete", 1, START, START)
             assert await store.heads(["empty", "other"]) == {"empty": START, "other": START}
 
         run(make, scenario)
@@ -122,7 +122,9 @@ class StoreContract:
                 page = await store.read("lobby", after=cursors[after], limit=3)
                 assert page.history == "complete"
                 assert ids(page) == [*range(after + 1, min(after + 4, 11))]
-            assert ids(await store.read("lobby", limit=3)) == [8, 9, 10]
+                assert page.before == cursors[after]
+            assert ids(page := await store.read("lobby", limit=3)) == [8, 9, 10]
+            assert page.before == cursors[7]
             assert ids(await store.read("lobby", before=4, limit=2)) == [2, 3]
             assert ids(await store.read("lobby", before=2)) == [1]
             assert ids(await store.read("lobby", before=1)) == []
@@ -147,6 +149,7 @@ class StoreContract:
             cursors = [START, *(Cursor(r.id, r.tag) for r in receipts)]
             page = await store.read("lobby", after=cursors[2])
             assert (page.history, page.first, ids(page)) == ("trimmed", 4, [4, 5, 6, 7, 8])
+            assert page.before == cursors[3]
             assert (await store.read("lobby", after=START)).history == "trimmed"
             # The place before the oldest one is known still.
             page = await store.read("lobby", after=cursors[3])
