@@ -25,6 +25,9 @@ PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
 ALIVE_SECONDS = 1.0  # how long a server's event loop may take to answer at all
 RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it around the loop"
+NO_END = "what your code waits for here does not come: raise WebSocketException(1008) at once"
+NO_HTTP = "raise WebSocketException(1008): HTTPException is for HTTP, and sends a response instead"
+CODE = "the code is in the exception: raise WebSocketException(1008)"
 BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
@@ -194,22 +197,25 @@ class Bench:
         try:
             opened = await self.open(path, headers)
         except websockets.InvalidStatus as refusal:
-            if (code := refusal.response.status_code) != 403:
-                hint = None if code == 500 else "raise WebSocketException(1008), no HTTPException"
-                raise Wrong("HTTP 403", f"HTTP {code}", hint=hint) from None
+            answer = refusal.response
         except TimeoutError:
             how = f"neither accepted nor refused within {OPEN_SECONDS:.0f} s"
-            raise Wrong("HTTP 403", how) from None
+            raise Wrong("HTTP 403", how, hint=NO_END) from None
         else:
             await opened.close()
             raise Wrong("HTTP 403", "let in")
         finally:
             self.server.observers.remove(seen.append)
-        raised = {event.raised for event in seen if event.kind == "refuse"}
-        if raised != {1008}:
-            codes = ", ".join(str(code) for code in raised if code is not None) or "none"
-            hint = "raise WebSocketException(1008), no HTTPException"
-            raise Wrong("a refusal with the code 1008", codes, hint=hint)
+        codes = {event.raised for event in seen if event.kind == "refuse"}
+        if answer.status_code == 500:  # what the code raised says more than a hint here
+            raise Wrong("HTTP 403", "HTTP 500")
+        if codes == {None}:
+            body = shorten(answer.body.decode(errors="replace"))
+            came = f"HTTP {answer.status_code} with the body {body}"
+            raise Wrong("HTTP 403 with no body, from the code 1008", came, hint=NO_HTTP)
+        if codes != {1008}:
+            came = ", ".join(map(repr, codes)) or "none"
+            raise Wrong("a refusal with the code 1008", came, hint=CODE)
 
     async def open(self, path: str, headers: dict[str, str]) -> ClientConnection:
         """Open a connection to `path`."""

@@ -1,6 +1,7 @@
 """The rules of the second exercise of chapter 02: a dependency that takes a bearer token."""
 
 import base64
+import contextlib
 import secrets
 from typing import Annotated, Any
 
@@ -11,6 +12,10 @@ from chatlib.lab.check.calling import expect_function, expect_returned
 from chatlib.lab.check.report import Rules
 
 BEARER = Rules()
+ELSEWHERE = "the header Authorization counts alone: no cookie does, and nothing in the query"
+RAISED = (
+    "raise WebSocketException(1008): any other exception here is an error of the server, HTTP 500"
+)
 
 
 @BEARER.rule(
@@ -46,9 +51,11 @@ async def bearer_takes_all(dependency: Any) -> None:
 async def bearer_refuses_nothing(dependency: Any) -> None:
     async with serving(app_that_depends(dependency, [])) as server:
         bench = Bench(server)
-        for query in ("", "?authorization=Bearer%20t3", "?token=t3"):
-            await bench.is_refused(f"/ws{query}")
-        await bench.is_refused("/ws", cookie="session=t3; authorization=Bearer t3")
+        await refuses(bench, "/ws")
+        for query in ("?authorization=Bearer%20t3", "?token=t3"):
+            await refuses(bench, f"/ws{query}", hint=ELSEWHERE)
+        cookie = "session=t3; authorization=Bearer t3"
+        await refuses(bench, "/ws", hint=ELSEWHERE, cookie=cookie)
 
 
 @BEARER.rule(
@@ -85,9 +92,11 @@ async def bearer_refuses_empty(dependency: Any) -> None:
 async def bearer_refuses_quietly(dependency: Any) -> None:
     async with serving(app_that_depends(dependency, [])) as server:
         bench = Bench(server)
-        await bench.is_refused("/ws")
-        async with bench.client("/ws", authorization="Bearer t6"):
-            pass
+        for headers in ({}, {"authorization": "Basic dDE6"}):
+            with contextlib.suppress(Wrong):  # how it is refused is the concern of other rules
+                await bench.is_refused("/ws", **headers)
+        async with bench.client("/ws", authorization="Bearer t6") as client:
+            await client.hears("in")
         await bench.no_traceback()
 
 
@@ -106,7 +115,7 @@ async def expect_credentials(dependency: Any, *credentials: str) -> None:
                 raise Wrong(repr(credential), f"an object of the class {name}", hint=hint)
             expect_returned(got, str, repr(credential))
             if got != credential:
-                raise Wrong(repr(credential), shorten(got))
+                raise Wrong(shorten(credential), shorten(got))
 
 
 async def expect_refusals(dependency: Any, *headers: str) -> None:
@@ -114,10 +123,28 @@ async def expect_refusals(dependency: Any, *headers: str) -> None:
     async with serving(app_that_depends(dependency, [])) as server:
         bench = Bench(server)
         for header in headers:
-            try:
-                await bench.is_refused("/ws", authorization=header)
-            except Wrong as wrong:
-                raise wrong.where(f"Authorization: {header}") from None
+            await refuses(bench, "/ws", authorization=header)
+
+
+async def refuses(bench: Bench, path: str, hint: str | None = None, **headers: str) -> None:
+    """Expect that a client with these headers is refused at `path`.
+
+    Args:
+        bench: with a server that runs the reader's dependency.
+        path: where the client connects.
+        hint: what to look at where such a client is let in, if it is not what the rule says.
+        headers: those of the client.
+    """
+    try:
+        await bench.is_refused(path, **headers)
+    except Wrong as wrong:
+        _, got = wrong.parts
+        if got == "let in":
+            wrong.hint = hint
+        elif got == "HTTP 500" and headers:
+            wrong.hint = RAISED
+        given = [f"{name.capitalize()}: {value}" for name, value in headers.items()]
+        raise wrong.where(", ".join(given) or path) from None
 
 
 def app_that_depends(dependency: Any, returned: list[Any]) -> FastAPI:
