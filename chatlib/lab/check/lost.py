@@ -37,7 +37,7 @@ def none_lost() -> Iterator[None]:
     finally:
         gc.collect()  # a task says so once nobody can ask for its exception any more
         loop.set_exception_handler(handler)
-        came = [f"{in_words(error)} in a task that nobody awaits" for error in lost]
+        came = [f"{in_words(error)}, in a task whose result nobody awaits" for error in lost]
         for error in lost:
             let_go(error)
     if came:
