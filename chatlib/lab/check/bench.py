@@ -23,7 +23,12 @@ PATIENCE = 1.0  # seconds that a client waits for anything to come
 OPEN_SECONDS = 2.0  # that it waits to be let in
 PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does by itself
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
+ALIVE_SECONDS = 1.0  # how long a server's event loop may take to answer at all
 RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it around the loop"
+NO_END = "what your code waits for here does not come: raise WebSocketException(1008) at once"
+NO_HTTP = "raise WebSocketException(1008): HTTPException is for HTTP, and sends a response instead"
+CODE = "the code is in the exception: raise WebSocketException(1008)"
+BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
 # The logs of the servers that a rule started, for what is in them when it fails.
@@ -113,17 +118,39 @@ def hint_on_kind(got: object) -> str | None:
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[Server]:
-    """Serve `app` meanwhile, without holding up the event loop of the check."""
+    """Serve `app` meanwhile, without holding up the event loop of the check.
+
+    Raises:
+        Wrong: something else went wrong meanwhile, and it is since `app` blocks its event loop.
+    """
     server = await asyncio.to_thread(Server, app)
     logs.get([]).append(server.log)
     notes_origins(server, ORIGINS)
+    alive = True
     try:
         yield server
+    except BaseException:
+        alive = await is_alive(server)
+        if alive:
+            raise
+        came = f"your code blocks the server: {server.where_blocked()}"
+        raise Wrong("an answer", came, hint=BLOCKS) from None
     finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_SECONDS):
-                await server.settled()  # and so its log is complete
+        if alive:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await server.settled()  # and so its log is complete
         server.ask_to_stop()  # which takes it a tenth of a second, and nobody waits for that
+
+
+async def is_alive(server: Server) -> bool:
+    """Return whether the server's event loop still does anything."""
+    answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(answer), ALIVE_SECONDS)
+    except TimeoutError:
+        return False
+    return True
 
 
 def notes_origins(server: Server, calls: int) -> None:
@@ -170,22 +197,25 @@ class Bench:
         try:
             opened = await self.open(path, headers)
         except websockets.InvalidStatus as refusal:
-            if (code := refusal.response.status_code) != 403:
-                hint = None if code == 500 else "raise WebSocketException(1008), no HTTPException"
-                raise Wrong("HTTP 403", f"HTTP {code}", hint=hint) from None
+            answer = refusal.response
         except TimeoutError:
             how = f"neither accepted nor refused within {OPEN_SECONDS:.0f} s"
-            raise Wrong("HTTP 403", how) from None
+            raise Wrong("HTTP 403", how, hint=NO_END) from None
         else:
             await opened.close()
             raise Wrong("HTTP 403", "let in")
         finally:
             self.server.observers.remove(seen.append)
-        raised = {event.raised for event in seen if event.kind == "refuse"}
-        if raised != {1008}:
-            codes = ", ".join(str(code) for code in raised if code is not None) or "none"
-            hint = "raise WebSocketException(1008), no HTTPException"
-            raise Wrong("a refusal with the code 1008", codes, hint=hint)
+        codes = {event.raised for event in seen if event.kind == "refuse"}
+        if answer.status_code == 500:  # what the code raised says more than a hint here
+            raise Wrong("HTTP 403", "HTTP 500")
+        if codes == {None}:
+            body = shorten(answer.body.decode(errors="replace"))
+            came = f"HTTP {answer.status_code} with the body {body}"
+            raise Wrong("HTTP 403 with no body, from the code 1008", came, hint=NO_HTTP)
+        if codes != {1008}:
+            came = ", ".join(map(repr, codes)) or "none"
+            raise Wrong("a refusal with the code 1008", came, hint=CODE)
 
     async def open(self, path: str, headers: dict[str, str]) -> ClientConnection:
         """Open a connection to `path`."""
@@ -204,12 +234,16 @@ class Bench:
         except TimeoutError:  # the reader's page joined meanwhile, or the app keeps its handlers
             self.strangers = self.server.handlers
 
-    async def no_traceback(self) -> None:
-        """Wait until the handlers have ended, and expect that they do, and that none raised."""
+    async def no_handler_runs_on(self, hint: str = RUNS_ON) -> None:
+        """Expect that the handlers of this bench's clients, who have left, come to their end."""
         await self.calm()
         if running := self.own & self.server.handlers:
             came = "it runs on" if len(running) == 1 else f"{len(running)} of them run on"
-            raise Wrong("a handler to end when its client has left", came, hint=RUNS_ON)
+            raise Wrong("a handler to end when its client has left", came, hint=hint)
+
+    async def no_traceback(self) -> None:
+        """Wait until the handlers have ended, and expect that they do, and that none raised."""
+        await self.no_handler_runs_on()
         for line in self.server.log[self.first_line :]:
             if line.error is not None:
                 raise Wrong("no traceback in the log", "one", error=line.error)

@@ -1,21 +1,34 @@
 """The rules of the exercises of chapter 02, items."""
 
-import base64
+import asyncio
 import inspect
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, WebSocket
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketState
 
 from chatlib.lab.check.bench import Bench, Outcome, Wrong, serving, shorten
-from chatlib.lab.check.calling import expect_function, expect_returned
+from chatlib.lab.check.calling import expect_function
+from chatlib.lab.check.chapter_02_bearer import BEARER
 from chatlib.lab.check.report import Rules
 
-GUESTS, BEARER = Rules(), Rules()
+__all__ = ["BEARER", "GUESTS"]
+
+GUESTS = Rules()
 CLOSES = "right after accept(): if the token starts with 'guest-', await websocket.close(4401, …)"
 LISTENS = "the function comes to its end at once: the endpoint behind it does the talking"
+STAYS_TOO = "a client without a token stays, too: a parameter for it needs a default"
+TOO_LATE = "`await` the close: what is left to a task that nobody awaits comes too late"
 
-# --- guests_wait_outside ------------------------------------------------------------------------
+GUEST, MEMBER = "?token=guest-1", "?token=member-1"
+ANA = "?token=ana&name=guest-1"
+GUESTS_TOO = ("?token=guest-", "?name=ana&token=guest-2", "?token=guest%2D3")
+NO_GUESTS = (MEMBER, "?token=my-guest-1", "?token=guest", "?token=guests-1", "?token=", ANA)
+ALIKE = ("?token=Guest-1", "?token=GUEST-1", "?token=%20guest-1", "?token=guest_1", "?token=guest1")
+NO_TOKEN = ("", "?name=guest-1", "?mytoken=guest-1")
 
 
 @GUESTS.rule(
@@ -24,63 +37,134 @@ LISTENS = "the function comes to its end at once: the endpoint behind it does th
     essential=True,
 )
 async def guests_are_closed(function: Any) -> None:
-    async with serving(app_that_greets(function)) as server:
+    found_open: list[WebSocket] = []
+    async with serving(app_that_greets(function, found_open)) as server:
         bench = Bench(server)
-        for name in ("1", "", f"guest-{secrets.token_hex(3)}"):
-            async with bench.client(f"/ws?token=guest-{name}") as client:
+        for query in (GUEST, GUEST, *GUESTS_TOO, f"?token=guest-{secrets.token_hex(3)}"):
+            async with bench.client(f"/ws{query}") as client:
                 await client.send("may I?")
+                try:
+                    await client.is_closed_with(4401, hint=CLOSES)
+                except Wrong as wrong:
+                    raise wrong.where(f"/ws{query}") from None
+        async with bench.client(f"/ws{GUEST}") as client:
+            try:
                 await client.is_closed_with(4401, hint=CLOSES)
+            except Wrong as wrong:
+                raise wrong.where("a guest that says nothing") from None
+        await bench.no_handler_runs_on(hint=LISTENS)
+    if found_open:
+        came = "it was still open when the endpoint began"
+        raise Wrong("a guest to be closed by the end of your function", came, hint=TOO_LATE)
 
 
 @GUESTS.rule("the reason is 'sign in first'", hint="websocket.close(code, reason)")
 async def guests_are_told_why(function: Any) -> None:
     async with (
         serving(app_that_greets(function)) as server,
-        Bench(server).client("/ws?token=guest-2") as client,
+        Bench(server).client(f"/ws{GUEST}") as client,
     ):
         await client.is_closed_with(4401, "sign in first")
 
 
-NO_GUESTS = ("?token=member-1", "?token=my-guest-1", "?token=guest", "?token=guests-1", "?token=")
-ALIKE = ("?token=Guest-1", "?token=GUEST-1", "?token=%20guest-1", "?token=guest_1", "?token=guest1")
-ELSEWHERE = ("", "?name=guest-1", "?token=ana&name=guest-1", "?mytoken=guest-1")
-
-
-@GUESTS.rule("anybody else stays connected", hint="close only a token that starts with 'guest-'")
+@GUESTS.rule(
+    "anybody else stays connected",
+    hint="close only a token that starts with 'guest-'",
+    essential=True,
+)
 async def members_stay(function: Any) -> None:
     async with serving(app_that_greets(function)) as server:
         bench = Bench(server)
-        for query in (*NO_GUESTS, *ALIKE, *ELSEWHERE, f"?token={secrets.token_hex(3)}-guest-1"):
+        await expect_to_stay(bench, (*NO_GUESTS, *ALIKE, f"?token={secrets.token_hex(3)}-guest-1"))
+        await expect_to_stay(bench, NO_TOKEN, hint=STAYS_TOO)
+
+
+async def expect_to_stay(bench: Bench, queries: Sequence[str], hint: str | None = None) -> None:
+    """Expect that a client with any of these queries is let in and answered."""
+    for query in queries:
+        try:
             async with bench.client(f"/ws{query}") as client:
                 await client.send("may I?")
                 got = await client.next_message()
                 if got != "you may":
                     waited = isinstance(got, Outcome) and got.code is None
                     raise Wrong("to stay", shorten(got), hint=LISTENS if waited else None)
+        except Wrong as wrong:
+            wrong.hint = wrong.hint or hint
+            raise wrong.where(f"/ws{query}") from None
+
+
+@GUESTS.rule(
+    "a guest and another client do not mix",
+    hint="while you `await`, other clients come: keep what belongs to one in a local variable",
+)
+async def guests_come_beside_others(function: Any) -> None:
+    async with serving(meeting(app_that_greets(function))) as server:
+        bench = Bench(server)
+        for first, second in ((GUEST, MEMBER), (MEMBER, GUEST)):
+            async with bench.client(f"/ws{first}") as one, bench.client(f"/ws{second}") as two:
+                guest, member = (one, two) if first == GUEST else (two, one)
+                await guest.send("may I?")
+                await guest.is_closed_with(4401)
+                await member.send("may I?")
+                await member.hears("you may")
 
 
 @GUESTS.rule("none of this left a traceback in the log", hint="after a close, do nothing more")
 async def guests_leave_quietly(function: Any) -> None:
     async with serving(app_that_greets(function)) as server:
         bench = Bench(server)
-        for token in ("guest-3", "member-3"):
-            async with bench.client(f"/ws?token={token}"):
-                pass
+        for query in (GUEST, MEMBER):
+            async with bench.client(f"/ws{query}") as client:
+                await client.send("may I?")
+                await client.next_message()  # to close a client that has left already may raise
         await bench.no_traceback()
 
 
-def app_that_greets(function: Any) -> FastAPI:
-    """Return an app whose `/ws` has `function` greet a client, and then answers it."""
+def app_that_greets(function: Any, found_open: list[WebSocket] | None = None) -> FastAPI:
+    """Return an app whose `/ws` has `function` greet a client, and then answers it.
+
+    Args:
+        function: what the reader handed in.
+        found_open: where each WebSocket is noted that is open when the endpoint begins.
+    """
     expect_function(function, "(websocket)")
     app = FastAPI()
 
     @app.websocket("/ws")
     async def endpoint(websocket: WebSocket, _: Annotated[Any, Depends(greeter(function))]) -> None:
-        while websocket.client_state.name == websocket.application_state.name == "CONNECTED":
-            if (await websocket.receive())["type"] == "websocket.receive":
+        if found_open is not None and is_open(websocket):
+            found_open.append(websocket)
+        while is_open(websocket):
+            message = await websocket.receive()
+            if message["type"] == "websocket.receive" and is_open(websocket):
                 await websocket.send_text("you may")
 
     return app
+
+
+def is_open(websocket: WebSocket) -> bool:
+    """Return whether neither side has closed `websocket`, as far as it knows."""
+    return websocket.client_state is websocket.application_state is WebSocketState.CONNECTED
+
+
+def meeting(app: ASGIApp) -> ASGIApp:
+    """Return `app`, in which a client that is let in waits until another one is."""
+    waiting: list[asyncio.Event] = []
+
+    async def meet(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_meet(message: Message) -> None:
+            await send(message)
+            if message["type"] == "websocket.accept":
+                if waiting:
+                    waiting.pop().set()
+                else:
+                    waiting.append(other := asyncio.Event())
+                    await other.wait()
+
+        await app(scope, receive, send_and_meet)
+
+    return meet
 
 
 def greeter(function: Any) -> Any:
@@ -94,130 +178,3 @@ def greeter(function: Any) -> Any:
         return await returned if inspect.isawaitable(returned) else returned
 
     return greet
-
-
-# --- bearer -------------------------------------------------------------------------------------
-
-
-@BEARER.rule(
-    "Authorization: Bearer t opens the door, and the credential is t",
-    hint="a parameter authorization: Annotated[str | None, Header()], then partition(' ')",
-    essential=True,
-)
-async def bearer_opens(dependency: Any) -> None:
-    await expect_credentials(dependency, "t1", "t2")
-
-
-@BEARER.rule(
-    "the credential stays as it is, whatever letters are in it",
-    hint="take off the word and the space in front, and nothing else",
-)
-async def bearer_takes_all(dependency: Any) -> None:
-    await expect_credentials(
-        dependency,
-        "Bearer",
-        "rarer-Bear-error",
-        "xBearerx",
-        "eyJh.eyJz-_~+/.c2ln==",
-        "BEARER",
-        f"{secrets.token_urlsafe(9)}Bearer",
-        secrets.token_urlsafe(200),
-    )
-
-
-@BEARER.rule(
-    "no header at all: refused with 403",
-    hint="it is None then: look before you take it apart, and raise WebSocketException(1008)",
-)
-async def bearer_refuses_nothing(dependency: Any) -> None:
-    async with serving(app_that_depends(dependency, [])) as server:
-        bench = Bench(server)
-        for query in ("", "?authorization=Bearer%20t3", "?token=t3"):
-            await bench.is_refused(f"/ws{query}")
-        await bench.is_refused("/ws", cookie="session=t3; authorization=Bearer t3")
-
-
-@BEARER.rule(
-    "Authorization: Basic dDE6, another scheme: refused with 403",
-    hint="compare the whole first word with 'Bearer'",
-)
-async def bearer_refuses_basic(dependency: Any) -> None:
-    secret = base64.b64encode(secrets.token_bytes(9)).decode()
-    await expect_refusals(
-        dependency, "Basic dDE6", f"Basic {secret}", "Basic Bearer", "Digest Bearer", "Token t4"
-    )
-
-
-@BEARER.rule(
-    "Authorization: BearerX t, another word: refused with 403",
-    hint="the first word has to be Bearer, and not only begin or end with it",
-)
-async def bearer_refuses_like_words(dependency: Any) -> None:
-    await expect_refusals(dependency, "BearerX t5", "Bearert5", "XBearer t5", "Bear t5", "t5")
-
-
-@BEARER.rule(
-    "Authorization: Bearer, with nothing behind it: refused with 403",
-    hint="an empty credential counts as none",
-)
-async def bearer_refuses_empty(dependency: Any) -> None:
-    await expect_refusals(dependency, "Bearer ", "Bearer", "")
-
-
-@BEARER.rule(
-    "none of this left a traceback in the log",
-    hint="a refusal is an exception: nothing is returned after it",
-)
-async def bearer_refuses_quietly(dependency: Any) -> None:
-    async with serving(app_that_depends(dependency, [])) as server:
-        bench = Bench(server)
-        await bench.is_refused("/ws")
-        async with bench.client("/ws", authorization="Bearer t6"):
-            pass
-        await bench.no_traceback()
-
-
-async def expect_credentials(dependency: Any, *credentials: str) -> None:
-    """Expect that each of `credentials` is let in as a bearer token, and returned."""
-    returned: list[Any] = []
-    async with serving(app_that_depends(dependency, returned)) as server:
-        bench = Bench(server)
-        for credential in credentials:
-            async with bench.client("/ws", authorization=f"Bearer {credential}") as client:
-                await client.hears("in")
-            got = returned.pop()
-            if isinstance(dependency, type) and isinstance(got, dependency):
-                name = dependency.__name__
-                hint = f"hand in a function, or an instance: {name}()"
-                raise Wrong(repr(credential), f"an object of the class {name}", hint=hint)
-            expect_returned(got, str, repr(credential))
-            if got != credential:
-                raise Wrong(repr(credential), shorten(got))
-
-
-async def expect_refusals(dependency: Any, *headers: str) -> None:
-    """Expect that a client with any of these headers is refused."""
-    async with serving(app_that_depends(dependency, [])) as server:
-        bench = Bench(server)
-        for header in headers:
-            try:
-                await bench.is_refused("/ws", authorization=header)
-            except Wrong as wrong:
-                raise wrong.where(f"Authorization: {header}") from None
-
-
-def app_that_depends(dependency: Any, returned: list[Any]) -> FastAPI:
-    """Return an app that lets in whom `dependency` lets in, and notes what that `returned`."""
-    if not isinstance(dependency, type):  # which FastAPI can depend on, too
-        expect_function(dependency, "(authorization)")
-    app = FastAPI()
-
-    @app.websocket("/ws")
-    async def endpoint(
-        websocket: WebSocket, credential: Annotated[Any, Depends(dependency)]
-    ) -> None:
-        returned.append(credential)
-        await websocket.accept()
-        await websocket.send_text("in")
-
-    return app

@@ -1,6 +1,12 @@
 """The rules of the exercises of chapter 03, chat."""
 
 from chatlib.lab.check.bench import Bench, Wrong
+from chatlib.lab.check.chapter_03_gone import (
+    one_leaves_meanwhile,
+    play,
+    the_dead_stop_nobody,
+    two_come_at_once,
+)
 from chatlib.lab.check.chapter_03_whisper import WHISPER
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
@@ -19,13 +25,14 @@ async def joined_still_chats(bench: Bench) -> None:
     async with bench.client("/ws/201") as one, bench.client("/ws/202") as other:
         await enters(one, 201)
         await enters(other, 202)
-        for text in ("hello", "", "goodbye"):
+        texts = ("hello", "", "  naïve ☕\n")
+        for text in (*texts, "goodbye"):
             await one.send(text)
         for client in (one, other):
-            heard = await heard_until(client, "Client #201 says: hello")
-            heard += await heard_until(client, "Client #201 says: goodbye")
-            expect_once("Client #201 says: hello", [*heard, "Client #201 says: hello"])
-            expect_once("Client #201 says: ", heard)
+            heard = await heard_until(client, "Client #201 says: goodbye")
+            for text in texts:
+                expect_once(f"Client #201 says: {text}", heard)
+    await bench.no_handler_runs_on()
 
 
 @JOINED.rule(
@@ -136,6 +143,30 @@ async def joined_still_tells_who_left(bench: Bench) -> None:
 )
 async def joined_forgets(bench: Bench) -> None:
     await leaves_nothing_behind(bench, 217, 218)
+
+
+@JOINED.rule(
+    "a client that is gone stops nobody",
+    hint="catch around each send what broadcast catches, and go on with the next client",
+)
+async def joined_survives_the_dead(bench: Bench) -> None:
+    await play(bench, the_dead_stop_nobody)
+
+
+@JOINED.rule(
+    "a client that leaves meanwhile makes nobody miss it",
+    hint="go through a copy: the list changes while you wait",
+)
+async def joined_stands_a_leaving(bench: Bench) -> None:
+    await play(bench, one_leaves_meanwhile)
+
+
+@JOINED.rule(
+    "two who come at the same time do not mix",
+    hint="while you `await`, other handlers use the same manager: keep nothing of one client in it",
+)
+async def joined_stands_two(bench: Bench) -> None:
+    await play(bench, two_come_at_once)
 
 
 @JOINED.rule("none of this left a traceback in the log", hint="catch WebSocketDisconnect")

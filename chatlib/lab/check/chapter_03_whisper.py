@@ -1,16 +1,20 @@
 """The rules of the second exercise of chapter 03: a manager that whispers."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
 from typing import Any
 
 from fastapi import WebSocketDisconnect
 
-from chatlib.lab.check.bench import Wrong, shorten
-from chatlib.lab.check.puppet import Puppet, new, settle, turns
+from chatlib.lab.check.bench import Wrong
+from chatlib.lab.check.chapter_03_whisperers import Slow, Whisperers
+from chatlib.lab.check.lost import none_lost
+from chatlib.lab.check.mishap import in_words
+from chatlib.lab.check.puppet import Puppet, settle, turns
 from chatlib.lab.check.report import Rules
 
 WHISPER = Rules()
+SLOW_SECONDS = 1.0  # how long what is sent to it may take in all
 
 
 @WHISPER.rule(
@@ -43,7 +47,7 @@ async def whisper_stays_private(manager_class: Any) -> None:
     hint="send the message, with nothing put to it, once to each client",
 )
 async def whisper_says_it_once(manager_class: Any) -> None:
-    texts = ["one", "two", "two", "", "naïve ☕ <b>"]
+    texts = ["one", "two", "two", "", "naïve ☕ <b>", "  with spaces\n"]
     room = await Whisperers.in_room(manager_class, 306, 307)
     for text in texts:
         await room.whisper(text, 307)
@@ -93,21 +97,44 @@ async def whisper_leaves_the_rest(manager_class: Any) -> None:
 
 
 @WHISPER.rule(
+    "whispers arrive in order where a connection is slow, too",
+    hint="await each send before whisper ends: what a task does may be overtaken by the next one",
+)
+async def whisper_waits(manager_class: Any) -> None:
+    room = await Whisperers.in_room(manager_class, 319)
+    slow = await room.comes(320, Slow)
+    await room.comes(320)
+    for text in ("one", "two"):
+        await room.whisper(text, 320)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SLOW_SECONDS):
+            await slow.hears("one")
+            await slow.hears("two")
+    room.expect_heard(320, ["one", "two"], ["one", "two"])
+
+
+@WHISPER.rule(
     "a dead member stops nobody",
     hint="go through a copy, and catch around each client what broadcast catches",
 )
 async def whisper_survives_the_dead(manager_class: Any) -> None:
+    with none_lost():
+        await among_the_dead(manager_class)
+
+
+async def among_the_dead(manager_class: Any) -> None:
+    """Expect that whispers reach the others where two clients with the same id are gone."""
     room = await Whisperers.in_room(manager_class, 311, 311, 311, 311, 312)
-    lost, closed, *alive = room.puppets[311]
+    lost, closed, *others = room.puppets[311]
     lost.gone = True  # WebSocketDisconnect
     await closed.websocket.close()  # RuntimeError
     for text in ("still there?", "and now?"):
         try:
             await room.whisper(text, 311)
-        except (WebSocketDisconnect, RuntimeError, OSError) as error:
-            came = f"{type(error).__name__} out of whisper, at a client that had gone"
-            raise Wrong("the living clients 311 to hear it", came) from None
-    for puppet in alive:
+        except (WebSocketDisconnect, RuntimeError, OSError, ExceptionGroup) as error:
+            came = f"whisper() raised {in_words(error)}, since one of them is gone"
+            raise Wrong("the other clients with the id 311 to hear it", came) from None
+    for puppet in others:
         room.expect(puppet, 311, ["still there?", "and now?"])
 
 
@@ -116,27 +143,54 @@ async def whisper_survives_the_dead(manager_class: Any) -> None:
     hint="go through a copy: the list changes while you wait",
 )
 async def whisper_stands_changes(manager_class: Any) -> None:
-    room = await Whisperers.in_room(manager_class, 313, 313, 313, 313)
-    first, *others = room.puppets[313]
+    for leaves, comes in ((True, False), (False, True), (True, True)):
+        room = await Whisperers.in_room(manager_class, 313, 313, 313, 313)
+        first, *others = room.puppets[313]
+        coming = await while_told(room, first, leaves=leaves, comes=comes)
+        first_heard = list(first.heard)
+        await settle(room.manager.broadcast("all"))
+        for puppet in others:
+            room.expect(puppet, 313, ["psst", "all"])
+        room.expect(first, 313, first_heard if leaves else ["psst", "all"])
+        for newcomer in coming:
+            if "all" not in newcomer.heard:
+                room.expect(newcomer, 313, ["all"])
 
-    async def leave() -> None:
+
+async def while_told(room: Whisperers, first: Puppet, *, leaves: bool, comes: bool) -> list[Puppet]:
+    """Whisper to all 313. As `first` is told it `leaves`, or another one `comes`: return that."""
+    coming: list[asyncio.Task[Puppet]] = []
+
+    async def change() -> None:
         first.meanwhile = None
-        room.manager.disconnect(first.websocket)
-        coming.append(asyncio.create_task(room.comes(313)))
+        if leaves:
+            room.manager.disconnect(first.websocket)
+        if comes:
+            coming.append(asyncio.create_task(room.comes(313)))
         await turns()
 
-    coming: list[asyncio.Task[None]] = []
+    first.meanwhile = change
+    await room.whisper("psst", 313)
+    return await asyncio.gather(*coming)
+
+
+@WHISPER.rule(
+    "a client that is taken off just as the send to it fails stops nobody",
+    hint="self.disconnect(…) is harmless where it is off the list already; .remove(…) raises",
+)
+async def whisper_stands_a_leaving(manager_class: Any) -> None:
+    room = await Whisperers.in_room(manager_class, 321, 321, 321)
+    first, *others = room.puppets[321]
+
+    async def leave() -> None:
+        first.gone, first.meanwhile = True, None
+        room.manager.disconnect(first.websocket)
+        raise OSError("the client has gone")
 
     first.meanwhile = leave
-    await room.whisper("psst", 313)
-    await asyncio.gather(*coming)
-    first_heard = list(first.heard)
-    await settle(room.manager.broadcast("all"))
-    for puppet in others[:3]:
-        room.expect(puppet, 313, ["psst", "all"])
-    room.expect(first, 313, first_heard)
-    if "all" not in (newcomer := room.puppets[313][-1]).heard:
-        room.expect(newcomer, 313, ["all"])
+    await room.whisper("psst", 321)
+    for puppet in others:
+        room.expect(puppet, 321, ["psst"])
 
 
 @WHISPER.rule(
@@ -162,41 +216,3 @@ async def whisper_stays_in_its_room(manager_class: Any) -> None:
     await room.whisper("psst", 316)
     room.expect_heard(316, ["psst"])
     other.expect_heard(316, [])
-
-
-class Whisperers:
-    """A manager with clients, by their ids."""
-
-    def __init__(self, manager_class: Any) -> None:
-        self.manager = new(manager_class)
-        self.puppets: dict[int, list[Puppet]] = {}
-
-    @classmethod
-    async def in_room(cls, manager_class: Any, *numbers: int) -> "Whisperers":
-        """Return a new manager to which clients with these ids have come."""
-        room = cls(manager_class)
-        for number in numbers:
-            await room.comes(number)
-        return room
-
-    async def comes(self, number: int) -> None:
-        """Have one more client come."""
-        puppet = Puppet(f"/ws/{number}", client_id=str(number))
-        self.puppets.setdefault(number, []).append(puppet)
-        await self.manager.connect(puppet.websocket)
-
-    async def whisper(self, message: str, number: int) -> None:
-        """Whisper, and wait until it has arrived."""
-        await settle(self.manager.whisper(message, number))
-
-    def expect_heard(self, number: int, *heard: list[str]) -> None:
-        """Expect this of the clients with this id."""
-        for puppet, texts in zip(self.puppets[number], heard, strict=True):
-            self.expect(puppet, number, texts)
-
-    def expect(self, puppet: Puppet, number: int, heard: Sequence[Any]) -> None:
-        """Expect `puppet` to have heard this and nothing else."""
-        if puppet.heard != heard:
-            which = f"client {number}" if len(self.puppets[number]) == 1 else f"a client {number}"
-            came = shorten(puppet.heard) if puppet.heard else "nothing"
-            raise Wrong(f"{which} to hear {shorten(heard) if heard else 'nothing'}", came)

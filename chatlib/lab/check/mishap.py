@@ -46,6 +46,7 @@ HINTS = {
     "elsewhere, and has the cell that defines or imports it run?",
     r"asyncio\.run\(\) cannot be called": "an event loop runs already: `await` the coroutine",
     r"ResponseValidationError": "what is returned is not what the annotation behind `->` promises",
+    r"missing .*positional argument: 'request'": "a Request is for HTTP: take websocket: WebSocket",
     r"(takes|missing) .*positional argument": "count the parameters, and what the call gives them",
 }
 

@@ -1,11 +1,14 @@
 """`check.guests_wait_outside` tells right answers from wrong ones."""
 
+import asyncio
 import functools
+import threading
 from typing import Annotated
 
 import pytest
 from answers import expect_accepted, expect_rejected
-from fastapi import Query, WebSocket, WebSocketException
+from fastapi import Depends, Query, WebSocket, WebSocketException
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketState
 
 from chatlib.lab import check
@@ -13,6 +16,7 @@ from chatlib.lab import check
 CLOSED = "a guest is let in and then closed with 4401"
 WHY = "the reason is 'sign in first'"
 STAY = "anybody else stays connected"
+APART = "a guest and another client do not mix"
 QUIET = "none of this left a traceback in the log"
 
 
@@ -96,6 +100,62 @@ def plain(websocket: WebSocket):
     websocket.accept()
 
 
+async def leaves_the_close_to_a_task(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        tasks.append(asyncio.create_task(websocket.close(4401, "sign in first")))
+
+
+async def closes_at_the_end(websocket: WebSocket):
+    await websocket.accept()
+    yield
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+
+
+async def waits_for_a_word(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.receive_text()
+        await websocket.close(4401, "sign in first")
+
+
+async def never_comes_to_its_end(websocket: WebSocket):
+    await guests()(websocket)
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await asyncio.Event().wait()
+
+
+async def needs_a_token(websocket: WebSocket, token: str):
+    await guests()(websocket)
+
+
+async def looks_at_the_address(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.url.query.startswith("token=guest-"):
+        await websocket.close(4401, "sign in first")
+
+
+tasks = []
+let_in = []
+
+
+async def closes_each_token_once(websocket: WebSocket):
+    await websocket.accept()
+    token = websocket.query_params.get("token", "")
+    if token.startswith("guest-") and token not in let_in:
+        let_in.append(token)
+        await websocket.close(4401, "sign in first")
+
+
+class KeepsTheClient:
+    async def __call__(self, websocket: WebSocket):
+        self.websocket = websocket
+        await websocket.accept()
+        if self.websocket.query_params.get("token", "").startswith("guest-"):
+            await self.websocket.close(4401, "sign in first")
+
+
 class Guests:
     async def __call__(self, websocket: WebSocket):
         await guests()(websocket)
@@ -113,16 +173,6 @@ WRONG = {
     "everybody": (guests(is_guest=lambda token: True), STAY, "got: close 4401"),
     "a guest anywhere": (guests(is_guest=lambda token: "guest-" in token), STAY, "close 4401"),
     "no dash": (guests(is_guest=lambda token: token.startswith("guest")), STAY, "close 4401"),
-    "letters of guest-": (
-        guests(is_guest=lambda token: token.lstrip("guest-") != token),
-        STAY,
-        "close only a token that starts",
-    ),
-    "no token": (
-        guests(is_guest=lambda token: not token or token.startswith("guest-")),
-        STAY,
-        "close 4401",
-    ),
     "it accepts guests alone": (accepts_guests_alone, STAY, "accept() comes first"),
     "a token for granted": (takes_a_token_for_granted, STAY, ".get(key, …)"),
     "no await before accept": (forgets_await_before_accept, CLOSED, "the call of accept()"),
@@ -137,13 +187,16 @@ WRONG = {
     "capitals too": (
         guests(is_guest=lambda token: token.lower().startswith("guest-")),
         STAY,
-        "close 4401",
+        "to stay for /ws?token=Guest-1, got: close 4401",
     ),
-    "spaces in front": (
-        guests(is_guest=lambda token: token.strip().startswith("guest-")),
-        STAY,
-        "close 4401",
-    ),
+    "a task that nobody awaits": (leaves_the_close_to_a_task, CLOSED, "`await` the close"),
+    "behind yield": (closes_at_the_end, CLOSED, "right after accept()"),
+    "it waits for a word": (waits_for_a_word, CLOSED, "for a guest that says nothing"),
+    "it never comes to its end": (never_comes_to_its_end, CLOSED, "comes to its end at once"),
+    "it needs a token": (needs_a_token, STAY, "needs a default"),
+    "the address begins so": (looks_at_the_address, CLOSED, "for /ws?name=ana&token=guest-2"),
+    "each token once": (closes_each_token_once, CLOSED, "got: the message 'you may'"),
+    "the client is kept in self": (KeepsTheClient(), APART, "in a local variable"),
 }
 
 
@@ -175,6 +228,34 @@ async def two(websocket: WebSocket, code: int):
     await guests(code)(websocket)
 
 
+async def in_tasks(websocket: WebSocket):
+    """It gives way before the close, so that a client may have left by then."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(websocket.accept())
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await asyncio.create_task(websocket.close(4401, "sign in first"))
+
+
+async def by_hand(websocket: WebSocket):
+    await websocket.receive()
+    await websocket.send({"type": "websocket.accept"})
+    match websocket.query_params.get("token", "").partition("guest-"):
+        case ("", "guest-", _):
+            close = {"type": "websocket.close", "code": 4401, "reason": "sign in first"}
+            await websocket.send(close)
+
+
+def is_guest(connection: HTTPConnection):
+    return connection.query_params.get("token", "").startswith("guest-")
+
+
+async def asks_another(websocket: WebSocket, guest: Annotated[bool, Depends(is_guest)]):
+    await websocket.accept()
+    if guest:
+        await websocket.close(4401, "sign in first")
+    return guest
+
+
 RIGHT = {
     "the solution": guests(),
     "no types": without_types,
@@ -182,6 +263,9 @@ RIGHT = {
     "an exception after accept": with_default,
     "yield": with_yield,
     "an instance of a class": Guests(),
+    "tasks that are awaited": in_tasks,
+    "messages by hand": by_hand,
+    "a dependency of its own": asks_another,
     "a partial": functools.partial(two, code=4401),
 }
 
@@ -195,3 +279,14 @@ def test_a_wrong_answer_is_rejected_by_its_rule(name):
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_answer_is_accepted(name):
     expect_accepted(check.guests_wait_outside(RIGHT[name]))
+
+
+def test_code_that_blocks_is_named():
+    free = threading.Event()
+
+    async def blocks(websocket: WebSocket):
+        free.wait()
+
+    report = check.guests_wait_outside(blocks)
+    free.set()
+    expect_rejected(report, CLOSED, "your code blocks the server: its thread is in blocks()")
