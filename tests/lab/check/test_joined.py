@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
 import chatlib
 from chatlib import receive_text
 from chatlib.lab import check
-from chatlib.lab.plain import MendedManager, PlainManager
+from chatlib.lab.plain import MendedManager
 
 CHATS = "all hear 'Client #… says: …', once, as before"
 TOLD = "those who are there hear 'Client #… joined the chat'"
@@ -113,15 +113,6 @@ async def goes_through_the_list_itself(news, websocket, client_id):
     await news.connect(websocket)
 
 
-async def drops_from_the_list_itself(news, websocket, client_id):
-    for other in news.active_connections:
-        try:
-            await other.send_text(joined(client_id))
-        except (WebSocketDisconnect, RuntimeError):
-            news.disconnect(other)
-    await news.connect(websocket)
-
-
 async def another_list_for_a_while(news, websocket, client_id):
     await news.connect(websocket)
     members = news.active_connections
@@ -170,11 +161,6 @@ async def tells_twice(news, websocket, client_id):
 
 async def never_connects(news, websocket, client_id):
     await news.broadcast(joined(client_id))
-
-
-async def accepts_and_no_more(news, websocket, client_id):
-    await news.broadcast(joined(client_id))
-    await websocket.accept()
 
 
 async def is_there_twice(news, websocket, client_id):
@@ -310,11 +296,6 @@ WRONG = {
         "nothing of it before",
     ),
     "never connects": (newsroom(never_connects), CHATS, "to be let in"),
-    "accepts, and leaves out of the list": (
-        newsroom(accepts_and_no_more),
-        CHATS,
-        "has to let its clients in and to broadcast",
-    ),
     "is in the list twice": (newsroom(is_there_twice), CHATS, "it came 2 times"),
     "no longer broadcasts what is said": (
         newsroom(solution, hear=forgets_to_say),
@@ -367,11 +348,6 @@ WRONG = {
         LEFT,
         "'Client #220 left the chat' once, got: it never came",
     ),
-    "the plain manager": (
-        newsroom(solution, manager_class=PlainManager),
-        DEAD,
-        "your code raised WebSocketDisconnect",
-    ),
     "no try": (newsroom(tells_all_without_try), DEAD, "your code raised WebSocketDisconnect"),
     "one try around all": (
         newsroom(tells_all_in_one_try),
@@ -397,11 +373,6 @@ WRONG = {
         newsroom(goes_through_the_list_itself),
         MEANWHILE,
         "client 230 to hear 'Client #232 joined the chat'",
-    ),
-    "drops from the list that it goes through": (
-        newsroom(drops_from_the_list_itself),
-        MEANWHILE,
-        "go through a copy",
     ),
     "another list for a while": (
         newsroom(another_list_for_a_while),
