@@ -23,7 +23,9 @@ PATIENCE = 1.0  # seconds that a client waits for anything to come
 OPEN_SECONDS = 2.0  # that it waits to be let in
 PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does by itself
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
+ALIVE_SECONDS = 1.0  # how long a server's event loop may take to answer at all
 RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it around the loop"
+BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
 # The logs of the servers that a rule started, for what is in them when it fails.
@@ -113,17 +115,39 @@ def hint_on_kind(got: object) -> str | None:
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[Server]:
-    """Serve `app` meanwhile, without holding up the event loop of the check."""
+    """Serve `app` meanwhile, without holding up the event loop of the check.
+
+    Raises:
+        Wrong: something else went wrong meanwhile, and it is since `app` blocks its event loop.
+    """
     server = await asyncio.to_thread(Server, app)
     logs.get([]).append(server.log)
     notes_origins(server, ORIGINS)
+    alive = True
     try:
         yield server
+    except BaseException:
+        alive = await is_alive(server)
+        if alive:
+            raise
+        came = f"your code blocks the server: {server.where_blocked()}"
+        raise Wrong("an answer", came, hint=BLOCKS) from None
     finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_SECONDS):
-                await server.settled()  # and so its log is complete
+        if alive:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await server.settled()  # and so its log is complete
         server.ask_to_stop()  # which takes it a tenth of a second, and nobody waits for that
+
+
+async def is_alive(server: Server) -> bool:
+    """Return whether the server's event loop still does anything."""
+    answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(answer), ALIVE_SECONDS)
+    except TimeoutError:
+        return False
+    return True
 
 
 def notes_origins(server: Server, calls: int) -> None:
@@ -204,12 +228,16 @@ class Bench:
         except TimeoutError:  # the reader's page joined meanwhile, or the app keeps its handlers
             self.strangers = self.server.handlers
 
-    async def no_traceback(self) -> None:
-        """Wait until the handlers have ended, and expect that they do, and that none raised."""
+    async def no_handler_runs_on(self, hint: str = RUNS_ON) -> None:
+        """Expect that the handlers of this bench's clients, who have left, come to their end."""
         await self.calm()
         if running := self.own & self.server.handlers:
             came = "it runs on" if len(running) == 1 else f"{len(running)} of them run on"
-            raise Wrong("a handler to end when its client has left", came, hint=RUNS_ON)
+            raise Wrong("a handler to end when its client has left", came, hint=hint)
+
+    async def no_traceback(self) -> None:
+        """Wait until the handlers have ended, and expect that they do, and that none raised."""
+        await self.no_handler_runs_on()
         for line in self.server.log[self.first_line :]:
             if line.error is not None:
                 raise Wrong("no traceback in the log", "one", error=line.error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
+from chatlib.lab.check.bench import BLOCKS, ORIGINS, Bench, is_alive, logs, notes_origins
 from chatlib.lab.check.doors import what_is_no_app
 from chatlib.lab.check.mishap import Unawaited, let_go, shown
 from chatlib.lab.check.verdict import explained, failure
@@ -20,11 +20,9 @@ from chatlib.lab.routes import unheard_handlers
 from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 5.0  # how long the app may take over one rule
-ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
 SPARE_SECONDS = 3.0  # for what is done besides
 WIDTH = 90  # of a report, in characters
 APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to"
-BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 
 Try = Callable[[Any], Awaitable[None]]
 
@@ -157,16 +155,6 @@ async def try_all(
 def waits(report: Report, rules: Sequence[Rule]) -> None:
     """Note that `rules` were not tried."""
     report.lines += [(rule, "·", "waits for the line above") for rule in rules]
-
-
-async def is_alive(server: Server) -> bool:
-    """Return whether the server's event loop still does anything."""
-    answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
-    try:
-        await asyncio.wait_for(asyncio.wrap_future(answer), ALIVE_SECONDS)
-    except TimeoutError:
-        return False
-    return True
 
 
 def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
