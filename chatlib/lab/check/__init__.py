@@ -12,6 +12,7 @@ from chatlib.lab.check import (
     chapter_02,
     chapter_03,
     chapter_04,
+    chapter_04_patience,
     chapter_05,
     chapter_06_follow,
     chapter_06_presence,
@@ -117,7 +118,7 @@ def cursor_log(log_class: Any) -> Report:
 
 def patience(room: Any) -> Report:
     """Try the exercise of chapter 04: `room` cuts off who stalls, and keeps who is slow."""
-    return noted(report_on("patience", chapter_04.PATIENCE, room))
+    return noted(report_on("patience", chapter_04_patience.PATIENCE, room))
 
 
 def encode(encode: Any) -> Report:
