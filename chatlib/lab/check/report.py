@@ -13,7 +13,7 @@ from chatlib.lab.check.bench import ALIVE_SECONDS, ORIGINS, Bench, blocked, note
 from chatlib.lab.check.doors import what_is_no_app
 from chatlib.lab.check.mishap import Unawaited, let_go, shown
 from chatlib.lab.check.verdict import explained, failure
-from chatlib.lab.check.watch import ends, is_alive, unless_blocked
+from chatlib.lab.check.watch import Watched, is_alive
 from chatlib.lab.check.wrong import BLOCKS, Blocked, Wrong
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.prompt import where_blocked
@@ -102,16 +102,16 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     """
     report = Report(name)
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-    loop = runner.get_loop()
+    watched = Watched(runner.get_loop())
 
     def work() -> None:
         with runner:
-            runner.run(try_all(report, rules, subject, unawaited))
+            runner.run(try_all(report, rules, subject, unawaited, watched))
 
     with Unawaited() as unawaited:
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        ended = ends(worker, loop, report.lines, RULE_SECONDS + SPARE_SECONDS)
+        ended = watched.ends(worker, report.lines, RULE_SECONDS + SPARE_SECONDS)
     # A function under check that blocks has this thread to itself; there is no way to end it.
     tried = len(report.lines)
     if not ended and tried < len(rules):
@@ -123,15 +123,16 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
 
 
 async def try_all(
-    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited
+    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited, watched: Watched
 ) -> None:
     """Try each rule, and note what came in `report`."""
     sys.set_coroutine_origin_tracking_depth(ORIGINS)
     for number, rule in enumerate(rules):
-        used = [subject.server] if isinstance(subject, Bench) else []
+        watched.servers = used = [subject.server] if isinstance(subject, Bench) else []
         servers.set(used)
         lines, warned = sum(len(server.log) for server in used), len(unawaited.caught)
-        error = await unless_blocked(failure(rule.attempt, subject, RULE_SECONDS), used)
+        watched.task = asyncio.create_task(failure(rule.attempt, subject, RULE_SECONDS))
+        error = await watched.task
         if isinstance(subject, Bench):
             if error is not None and not await is_alive(subject.server, ALIVE_SECONDS):
                 error = blocked(subject.server)

@@ -5,39 +5,76 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Awaitable, Sequence, Sized
-from typing import TypeVar
+from typing import Any
 
 from chatlib.lab.serve import Server
 
 BLOCKED_SECONDS = 2.5  # how long an event loop may do nothing else; a busy machine needs less
 LOOK_SECONDS = 0.25  # between two looks
 
-T = TypeVar("T")
+
+class Pulse:
+    """Whether an event loop, of another thread, still does what it is asked to."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.turned = threading.Event()
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for a sign of life."""
+        self.turned.clear()
+        self.asked = time.monotonic()
+        with contextlib.suppress(RuntimeError):  # it has closed
+            self.loop.call_soon_threadsafe(self.turned.set)
+
+    def stopped(self) -> bool:
+        """Return whether it has not answered for too long. Call this again and again."""
+        if self.turned.is_set():
+            self.ask()
+        return time.monotonic() - self.asked > BLOCKED_SECONDS
 
 
-async def unless_blocked(trying: Awaitable[T], servers: Sequence[Server]) -> T:
-    """Return what `trying` returns. It is cancelled as soon as one of `servers` is blocked.
+class Watched:
+    """What a check is at, in a thread of its own, for the thread that waits for it.
 
-    Args:
-        trying: what a rule does. It returns something even where it is cancelled.
-        servers: those that run meanwhile; `trying` may add some.
+    Attributes:
+        loop: the event loop of the check.
+        servers: those that the rule works with which is being tried.
+        task: the one in which that rule is tried.
     """
-    task = asyncio.ensure_future(trying)
-    watch = asyncio.ensure_future(until_blocked(servers))
-    await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-    for each in (task, watch):
-        each.cancel()
-    return await task
 
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.servers: list[Server] = []
+        self.task: asyncio.Task[Any] | None = None
 
-async def until_blocked(servers: Sequence[Server]) -> None:
-    """Wait until the event loop of one of `servers` is blocked."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        for server in list(servers):
-            if not await is_alive(server, BLOCKED_SECONDS):
-                return
+    def ends(self, worker: threading.Thread, done: list[Any], each: float) -> bool:
+        """Wait for `worker` to end, and return whether it does.
+
+        It does not where its event loop is blocked, or where `done` does not grow for `each`
+        seconds. A rule is cancelled where the event loop of a server is blocked.
+        """
+        own, others = Pulse(self.loop), dict[Server, Pulse]()
+        length, grown = len(done), time.monotonic()
+        while worker.is_alive():
+            if len(done) > length:
+                length, grown = len(done), time.monotonic()
+            if own.stopped() or time.monotonic() - grown > each:
+                return False
+            for server in list(self.servers):
+                if server not in others:
+                    others[server] = Pulse(server.loop)
+                if others[server].stopped() and server.running:
+                    self.cancel()
+            worker.join(LOOK_SECONDS)
+        return True
+
+    def cancel(self) -> None:
+        """Cancel the rule that is being tried, once."""
+        task, self.task = self.task, None
+        if task is not None:
+            self.loop.call_soon_threadsafe(task.cancel)
 
 
 async def is_alive(server: Server, seconds: float) -> bool:
@@ -49,28 +86,3 @@ async def is_alive(server: Server, seconds: float) -> bool:
         return True
     await asyncio.wait({asyncio.wrap_future(done)}, timeout=seconds)
     return done.done() or not server.running
-
-
-def ends(
-    worker: threading.Thread, loop: asyncio.AbstractEventLoop, done: Sized, each: float
-) -> bool:
-    """Wait for `worker` to end, and return whether it does.
-
-    It does not where its event loop is blocked, or where `done` does not grow for `each` seconds.
-    """
-    turned, length = threading.Event(), len(done)
-    turned.set()
-    asked = grown = time.monotonic()
-    while worker.is_alive():
-        now = time.monotonic()
-        if turned.is_set():
-            turned.clear()
-            asked = now
-            with contextlib.suppress(RuntimeError):  # it has closed
-                loop.call_soon_threadsafe(turned.set)
-        if len(done) > length:
-            length, grown = len(done), now
-        if now - asked > BLOCKED_SECONDS or now - grown > each:
-            return False
-        worker.join(LOOK_SECONDS)
-    return True
