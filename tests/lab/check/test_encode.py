@@ -1,6 +1,5 @@
 """`check.encode` knows the encoder of a server's frames from those that nearly are."""
 
-import asyncio
 import functools
 import struct
 import unicodedata
@@ -140,10 +139,6 @@ def with_an_opcode(text, opcode):
     return solution(text)
 
 
-async def never_ends(text):
-    await asyncio.Event().wait()
-
-
 def one_buffer():
     buffer = bytearray()
 
@@ -179,7 +174,6 @@ WRONG = {
     "hexadecimal": (as_hex, HELLO, "expected bytes, got: '8105"),
     "one parameter more": (with_an_opcode, HELLO, "its parameters are (text)"),
     "what it returns": (solution("Hello"), HELLO, "hand in the name of the function alone"),
-    "never ends": (never_ends, HELLO, "none within 2 s; your code is still at"),
     "five, whatever it is": (five_for_all, SHORT, "for 0 bytes too"),
     "125 is long already": (encoder(medium=125), SHORT, "81 7d and 125 bytes"),
     "the empty text is nothing": (
