@@ -21,3 +21,9 @@ def light_collections() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less for what does not come. A ping is answered first, so nothing comes too late."""
+    monkeypatch.setattr("chatlib.lab.check.bench.PATIENCE", 0.2)
