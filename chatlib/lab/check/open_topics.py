@@ -5,8 +5,15 @@ import re
 from collections.abc import AsyncIterator
 
 from chatlib.lab.check.bench import Bench, Client, Wrong, shorten
+from chatlib.lab.check.play import (
+    STOPS_NOBODY,
+    Play,
+    client_says,
+    leaves_nothing_behind,
+    stops_nobody,
+)
 from chatlib.lab.check.report import Rules
-from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
+from chatlib.lab.check.talk import ended, enters, heard_until
 
 TOPICS = Rules()
 
