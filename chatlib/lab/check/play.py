@@ -80,9 +80,9 @@ class Actor:
         running = play.bench.server.app(puppet.scope, puppet.receive, puppet.send)
         self.handler = asyncio.ensure_future(running)
 
-    async def speaks(self, text: str, *others: "Actor", when: str = "") -> None:
-        """Say `text`, and expect that this one and `others` hear it, `when` in words."""
-        self.puppet.says(text)
+    async def speaks(self, text: str, *others: "Actor", command: str = "", when: str = "") -> None:
+        """Say `text`, behind a `command`; this one and `others` shall hear it, `when` in words."""
+        self.puppet.says(command + text)
         said = self.play.hears(self.name, text)
         for actor in (self, *others):
             hearing = asyncio.ensure_future(actor.puppet.hears(said))
@@ -92,7 +92,7 @@ class Actor:
             if not hearing.done():
                 hearing.cancel()
                 came = "nothing, its handler has ended" if actor.handler.done() else "nothing"
-                raise Wrong(f"client {actor.name} to hear {said!r}{when}", came)
+                raise Wrong(f"{actor.name} to hear {said!r}{when}", came)
 
 
 async def leaves_nothing_behind(
@@ -119,20 +119,19 @@ async def leaves_nothing_behind(
             raise Wrong(f"nothing to be sent to client {leaves} after it had left", came)
 
 
-async def stops_nobody(play: Play, name: Name, other: Name, text: str = "anybody?") -> None:
+async def stops_nobody(play: Play, name: Name, other: Name, command: str = "") -> None:
     """Expect that all others hear what client `name` says while one of them is dead, or leaves.
 
-    There are two of the name `other`: one is dead, or leaves just then, and the other one stays.
+    It says that behind `command`. There are two of the name `other`: one is dead, or leaves just
+    then, and the other one stays.
     """
 
     async def some_are_dead() -> None:
         async with play.cast(other, name, other, other) as (first, speaker, witness, last):
             first.puppet.gone = last.puppet.gone = True  # and the server has not noticed
-            for _ in range(2):
+            for text in ("anybody?", "and still?"):
                 when = " while another client is dead"
-                await speaker.speaks(text, witness, when=when)
-                witness.puppet.heard.clear()
-                speaker.puppet.heard.clear()
+                await speaker.speaks(text, witness, command=command, when=when)
 
     async def one_leaves() -> None:
         async with play.cast(other, name, other) as (first, speaker, witness):
@@ -143,7 +142,8 @@ async def stops_nobody(play: Play, name: Name, other: Name, text: str = "anybody
                 await turns()
 
             first.puppet.meanwhile = leave
-            await speaker.speaks(text, witness, when=" while another client leaves")
+            when = " while another client leaves"
+            await speaker.speaks("anybody?", witness, command=command, when=when)
 
     for scene in (some_are_dead, one_leaves):
         await play.run(scene())

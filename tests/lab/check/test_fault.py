@@ -281,7 +281,7 @@ WRONG = {
     "takes off all with the id of a dead one": (
         chat(TakesOffAllOfTheDead),
         STOPS_NOBODY,
-        "client 510 to hear",
+        "510 to hear",
     ),
     "goes through the people themselves": (
         chat(ChangesWhileItSends),

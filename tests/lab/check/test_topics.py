@@ -202,8 +202,8 @@ async def closes_on_errors(room, websocket, text):
 
 
 async def matches_the_beginning(room, websocket, client_id, text):
-    if text.startswith("/subscribe") and len(text) > 10:
-        await room.subscribe(websocket, text[10:].strip())
+    if text.startswith("/subscribe") and (topic := text[10:].strip()):
+        await room.subscribe(websocket, topic)
     else:
         await Solution.hear(room, websocket, client_id, text)
 
