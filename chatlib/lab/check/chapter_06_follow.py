@@ -45,8 +45,7 @@ async def client_may_talk(function: Any) -> None:
 
 @FOLLOW.rule(
     "it returns when the client has left, though nothing is in the queue",
-    hint="what waits for the queue does not see that: something has to listen to the client "
-    "meanwhile, and then end both",
+    hint="what waits for the queue does not see the client leave: listen meanwhile, and end both",
     essential=True,
 )
 async def it_returns(function: Any) -> None:
