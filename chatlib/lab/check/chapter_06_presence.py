@@ -2,86 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
 
-from chatlib.lab.check.bench import RUNS_ON, Bench, Client, Outcome, Wrong, shorten
-from chatlib.lab.check.play import STOPS_NOBODY, Play, stops_nobody
+from chatlib.lab.check.bench import Bench, Wrong, shorten
+from chatlib.lab.check.lobby import COMINGS, HELLO, in_words, lobby
+from chatlib.lab.check.play import PLAY_SECONDS, STOPS_NOBODY, Actor, Name, Play, stops_nobody
+from chatlib.lab.check.puppet import turns
 from chatlib.lab.check.report import Rules
 
 PRESENCE = Rules()
-WATCHER = "watcher"  # a user who is there all the time
-ITSELF = {f"{WATCHER} is here", f"{WATCHER} has left"}  # which it may hear or not
-COMINGS = (" is here", " has left")  # how the messages end that are tried; others may come too
-HELLO = "hello"  # what the other users say
-
-
-class Lobby:
-    """What a rule is given: tabs of users, and what the watcher hears of them.
-
-    No user of one rule comes in another, so what an app got wrong is seen once.
-    """
-
-    def __init__(self, bench: Bench, watcher: Client) -> None:
-        self.bench = bench
-        self.watcher = watcher
-        self.said = 0
-
-    async def next_news(self, expected: str) -> str:
-        """Return the next message that the watcher hears and that is not about itself.
-
-        Raises `Wrong`, which says what was `expected`, if there is none.
-        """
-        while (got := await self.watcher.next_message()) in ITSELF:
-            pass
-        if isinstance(got, Outcome):
-            raise Wrong(expected, got)
-        return str(got)
-
-    async def told(self, *expected: str) -> None:
-        """Expect that the watcher was told of exactly this coming and going since last time."""
-        self.said += 1
-        words = f"so far {self.said}"
-        await self.watcher.send(words)
-        own, news = f"{WATCHER}: {words}", []
-        while (got := await self.next_news(f"'{own}', as it has said it itself")) != own:
-            if not got.endswith(f": {HELLO}"):
-                news.append(got)
-        if [each for each in news if each.endswith(COMINGS)] != list(expected):
-            raise Wrong(in_words(expected), in_words(news))
-
-    @contextlib.asynccontextmanager
-    async def tab(self, user: str) -> AsyncIterator[Client]:
-        """Open a tab of `user`, wait until it is one of those who hear, and close it.
-
-        After it, its handler has ended.
-        """
-        others = self.bench.server.handlers
-        async with self.bench.client(f"/ws/{user}") as client:
-            await client.send(HELLO)
-            while (got := await client.next_message()) != f"{user}: {HELLO}":
-                if isinstance(got, Outcome):
-                    raise Wrong(f"'{user}: {HELLO}', as {user} has said it", got)
-            yield client
-        try:
-            async with asyncio.timeout(2):
-                await self.bench.server.settled(besides=others)
-        except TimeoutError:
-            came = "it runs on"
-            raise Wrong("the handler to end when its tab is gone", came, hint=RUNS_ON) from None
-
-
-def in_words(news: Sequence[str]) -> str:
-    """Return what somebody was told, in words."""
-    return shorten(list(news)) if news else "nothing"
-
-
-@contextlib.asynccontextmanager
-async def lobby(bench: Bench) -> AsyncIterator[Lobby]:
-    """Let the watcher in, and wait until it is one of those who hear."""
-    async with bench.client(f"/ws/{WATCHER}") as watcher:
-        there = Lobby(bench, watcher)
-        await there.told()
-        yield there
 
 
 @PRESENCE.rule(
@@ -180,24 +108,6 @@ async def who_comes_again_is_told(bench: Bench) -> None:
 
 
 @PRESENCE.rule(
-    "two tabs that come at the same time, and go so: all are told once",
-    hint="no `await` between the counting and the question whether it is the first, or the last",
-)
-async def tabs_at_once(bench: Bench) -> None:
-    async with lobby(bench) as there:
-        others = bench.server.handlers
-        async with contextlib.AsyncExitStack() as first, contextlib.AsyncExitStack() as second:
-            tabs = [stack.enter_async_context(there.tab("ida")) for stack in (first, second)]
-            await asyncio.gather(*tabs)
-            await there.told("ida is here")
-            await asyncio.gather(first.aclose(), second.aclose())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await bench.server.settled(besides=others)
-        await there.told("ida has left")
-
-
-@PRESENCE.rule(
     "a tab that is cut off, or closed for a binary message, has gone too",
     hint="count down in finally, however the handler ends",
 )
@@ -213,9 +123,64 @@ async def any_end_counts(bench: Bench) -> None:
 
 
 @PRESENCE.rule(
+    "two tabs that come at the same time, and go so: all are told once",
+    hint="no `await` between the counting and the question whether it is the first, or the last",
+)
+async def tabs_at_once(bench: Bench) -> None:
+    async with lobby(bench) as there:
+        others = bench.server.handlers
+        async with contextlib.AsyncExitStack() as first, contextlib.AsyncExitStack() as second:
+            tabs = [stack.enter_async_context(there.tab("ida")) for stack in (first, second)]
+            await asyncio.gather(*tabs)
+            await there.told("ida is here")
+            await asyncio.gather(first.aclose(), second.aclose())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await bench.server.settled(besides=others)
+        await there.told("ida has left")
+    play = Play(bench, hears=user_says)
+    for at_once in (True, False):
+        await play.run(comes_again(play, "max" if at_once else "tom", at_once=at_once))
+
+
+async def comes_again(play: Play, user: str, *, at_once: bool) -> None:
+    """Expect that all are told rightly when a tab of `user` closes and another one opens.
+
+    That one opens at once, or while it is told that the user has left.
+    """
+    here, left = f"{user} is here", f"{user} has left"
+    async with play.cast("lea", user) as actors:
+        watcher, tab = actors
+
+        async def come_again() -> None:
+            if watcher.puppet.heard[-1] == left:
+                actors.append(Actor(play, user))
+                await turns()
+
+        tab.puppet.goes(1000)
+        if at_once:
+            await turns()
+            actors.append(Actor(play, user))
+        else:
+            watcher.puppet.meanwhile = come_again
+        await asyncio.wait({tab.handler}, timeout=PLAY_SECONDS)
+        await turns()
+        if len(actors) == 2:
+            raise Wrong(repr(left), "nothing")
+        await actors[-1].speaks("back again", watcher)
+        news = [str(text) for text in watcher.puppet.heard if text in (here, left)]
+    if news not in ([here], [here, left, here]):
+        raise Wrong(f"{here!r} to be the last, since {user} has come again", in_words(news))
+
+
+def user_says(user: Name, text: str) -> str:
+    """Return what all hear when `user` says `text`."""
+    return f"{user}: {text}"
+
+
+@PRESENCE.rule(
     "a tab that is dead, or closes just then, keeps nobody else from hearing",
     hint=STOPS_NOBODY,
 )
 async def the_dead_stop_nobody(bench: Bench) -> None:
-    play = Play(bench, hears=lambda user, text: f"{user}: {text}")
-    await stops_nobody(play, "jo", "kim")
+    await stops_nobody(Play(bench, hears=user_says), "jo", "kim")

@@ -254,6 +254,20 @@ async def waits_a_while(lobby, user, websocket):
         lobby.telling = asyncio.create_task(tell())
 
 
+async def tells_before_it_counts(lobby, user, websocket):
+    if lobby.tabs[user] == 1:
+        await lobby.room.publish(f"{user} has left")
+        await asyncio.sleep(0.1)
+    lobby.tabs[user] -= 1
+
+
+async def waits_before_it_counts(lobby, user, websocket):
+    if lobby.tabs[user] == 1:
+        await asyncio.sleep(0.1)
+        await lobby.room.publish(f"{user} has left")
+    lobby.tabs[user] -= 1
+
+
 def runs_on():
     """An app that goes on with its loop after the disconnect."""
     app, lobby = FastAPI(), Lobby()
@@ -344,6 +358,16 @@ WRONG = {
     "other words at the end": (Lobby(counts_up, says_left).app, LAST, "got: ['eva left']"),
     "waits whether she comes again": (Lobby(counts_up, waits_a_while).app, LAST, "got: nothing"),
     "runs on": (runs_on(), TALK, "the loop has to end"),
+    "tells that she has left before it counts": (
+        Lobby(counts_up, tells_before_it_counts).app,
+        AT_ONCE,
+        "got: ['max is here', 'max has left']",
+    ),
+    "waits before it tells that she has left": (
+        Lobby(counts_up, waits_before_it_counts).app,
+        AT_ONCE,
+        "got: ['max is here', 'max has left']",
+    ),
     "a list, and a send that fails": (
         with_a_plain_list(),
         STOPS_NOBODY,
@@ -502,7 +526,13 @@ async def forgets_afterwards(lobby, user, websocket):
         del lobby.tabs[user]
 
 
+async def counts_down_later(lobby, user, websocket):
+    await asyncio.sleep(0.05)
+    await counts_down(lobby, user, websocket)
+
+
 RIGHT = {
+    "counts down later": Lobby(counts_up, counts_down_later).app,
     "the solution": Lobby(counts_up, counts_down).app,
     "a context manager": with_a_context_manager(),
     "raw messages": with_raw_messages(),
