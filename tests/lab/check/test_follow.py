@@ -389,7 +389,7 @@ WRONG = {
     "closes what is closed": (closes_afterwards, RETURNS, "follow raised"),
     "looks at the state": (looks_at_the_state, RETURNS, "it runs on after the client has left"),
     "polls the state": (polls_the_state, RETURNS, "it runs on after the client has left"),
-    "joins the sender": (joins_the_sender, RETURNS, "and then end both"),
+    "joins the sender": (joins_the_sender, RETURNS, "listen meanwhile, and end both"),
     "lets it escape": (lets_it_escape, RETURNS, "follow raised WebSocketDisconnect"),
     "catches without a star": (catches_without_a_star, RETURNS, "follow raised ExceptionGroup"),
     "awaits what it cancelled": (awaits_what_it_cancelled, RETURNS, "follow raised CancelledError"),

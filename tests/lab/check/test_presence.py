@@ -30,8 +30,8 @@ async def nothing(*_):
 class Lobby:
     """The exercise's app: `come`, `go` and `hear` are what an answer does at each place."""
 
-    def __init__(self, come=nothing, go=nothing, hear=None):
-        self.room = Room()
+    def __init__(self, come=nothing, go=nothing, hear=None, room=Room):
+        self.room = room()
         self.tabs = Counter()
         self.seen = set()
         self.app = FastAPI()
@@ -254,10 +254,20 @@ async def waits_a_while(lobby, user, websocket):
         lobby.telling = asyncio.create_task(tell())
 
 
+class OneAfterTheOther(set):
+    """A room that has sent to all when `publish` returns."""
+
+    join, leave = set.add, set.discard
+
+    async def publish(self, text):
+        for websocket in list(self):
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await websocket.send_text(text)
+
+
 async def tells_before_it_counts(lobby, user, websocket):
     if lobby.tabs[user] == 1:
         await lobby.room.publish(f"{user} has left")
-        await asyncio.sleep(0.1)
     lobby.tabs[user] -= 1
 
 
@@ -359,9 +369,9 @@ WRONG = {
     "waits whether she comes again": (Lobby(counts_up, waits_a_while).app, LAST, "got: nothing"),
     "runs on": (runs_on(), TALK, "the loop has to end"),
     "tells that she has left before it counts": (
-        Lobby(counts_up, tells_before_it_counts).app,
+        Lobby(counts_up, tells_before_it_counts, room=OneAfterTheOther).app,
         AT_ONCE,
-        "got: ['max is here', 'max has left']",
+        "got: ['tom is here', 'tom has left']",
     ),
     "waits before it tells that she has left": (
         Lobby(counts_up, waits_before_it_counts).app,
@@ -532,6 +542,7 @@ async def counts_down_later(lobby, user, websocket):
 
 
 RIGHT = {
+    "one after the other": Lobby(counts_up, counts_down, room=OneAfterTheOther).app,
     "counts down later": Lobby(counts_up, counts_down_later).app,
     "the solution": Lobby(counts_up, counts_down).app,
     "a context manager": with_a_context_manager(),
