@@ -15,7 +15,7 @@ import chatlib.echo
 import chatlib.items
 from chatlib.core import redact
 from chatlib.lab import check, serve
-from chatlib.lab.check.bench import Wrong
+from chatlib.lab.check.bench import Bench, Wrong, serving
 from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.report import Rules, report_on, report_on_app
 
@@ -112,7 +112,13 @@ def test_a_failing_line_says_what_was_expected_and_what_came():
     assert "·" in repr(report), "the rules that need this one are not tried"
 
 
-def test_an_app_that_blocks_is_named_and_the_check_comes_back():
+@pytest.fixture
+def no_deadline(monkeypatch):
+    """A rule has all the time in the world, so it is the blocking alone that ends a check."""
+    monkeypatch.setattr("chatlib.lab.check.report.RULE_SECONDS", 600.0)
+
+
+def test_an_app_that_blocks_is_named_and_the_check_comes_back(no_deadline):
     app = FastAPI()
     release = threading.Event()
 
@@ -127,11 +133,36 @@ def test_an_app_that_blocks_is_named_and_the_check_comes_back():
         if thread.name.startswith("chatlib"):
             thread.join(10)
     assert not report.passed
-    assert "hogs_the_loop()" in report.remark
+    assert "hogs_the_loop()" in repr(report)
     assert "Restart the kernel" in report.remark
 
 
-def test_a_function_that_blocks_is_said_to():
+def test_a_server_that_a_rule_starts_is_named_where_it_blocks(no_deadline):
+    app = FastAPI()
+    release = threading.Event()
+    rules = Rules()
+
+    @app.websocket("/ws")
+    async def hogs_the_loop(websocket: WebSocket):
+        await websocket.accept()
+        release.wait(60)
+
+    @rules.rule("it answers a ping", hint="give way")
+    async def it_answers(app):
+        async with serving(app) as server, Bench(server).client("/ws") as client:
+            await (await client.connection.ping())
+
+    @rules.rule("and once more", hint="give way")
+    async def once_more(app):
+        raise AssertionError("tried, though the code before blocks")
+
+    report = report_on("blocks", rules, app)
+    release.set()
+    assert "blocks the server: its thread is in hogs_the_loop()" in repr(report)
+    assert [mark for _, mark, _ in report.lines] == ["✗", "·"]
+
+
+def test_a_function_that_blocks_is_said_to(no_deadline):
     release = threading.Event()
     rules = Rules()
 

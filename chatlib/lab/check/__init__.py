@@ -12,7 +12,9 @@ from chatlib.lab.check import (
     chapter_02,
     chapter_03,
     chapter_04,
+    chapter_04_patience,
     chapter_05,
+    chapter_05_once_a_turn,
     chapter_06_follow,
     chapter_06_presence,
     open_fault,
@@ -117,7 +119,7 @@ def cursor_log(log_class: Any) -> Report:
 
 def patience(room: Any) -> Report:
     """Try the exercise of chapter 04: `room` cuts off who stalls, and keeps who is slow."""
-    return noted(report_on("patience", chapter_04.PATIENCE, room))
+    return noted(report_on("patience", chapter_04_patience.PATIENCE, room))
 
 
 def encode(encode: Any) -> Report:
@@ -127,7 +129,7 @@ def encode(encode: Any) -> Report:
 
 def once_a_turn(batcher_class: Any) -> Report:
     """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
-    return noted(report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class))
+    return noted(report_on("once_a_turn", chapter_05_once_a_turn.ONCE_A_TURN, batcher_class))
 
 
 def follow(function: Any) -> Report:

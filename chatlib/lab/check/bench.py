@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection
 
 from chatlib.lab.check.doors import why_not_let_in
-from chatlib.lab.check.wrong import Wrong, expect, shorten
-from chatlib.lab.log import Log
+from chatlib.lab.check.watch import is_alive
+from chatlib.lab.check.wrong import Blocked, Wrong, expect, shorten
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 
@@ -28,11 +28,10 @@ RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it ar
 NO_END = "what your code waits for here does not come: raise WebSocketException(1008) at once"
 NO_HTTP = "raise WebSocketException(1008): HTTPException is for HTTP, and sends a response instead"
 CODE = "the code is in the exception: raise WebSocketException(1008)"
-BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
-# The logs of the servers that a rule started, for what is in them when it fails.
-logs: ContextVar[list[Log]] = ContextVar("logs")
+# The servers that a rule works with, for what is in their logs when it fails.
+servers: ContextVar[list[Server]] = ContextVar("servers")
 
 
 class Client:
@@ -121,20 +120,19 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
     """Serve `app` meanwhile, without holding up the event loop of the check.
 
     Raises:
-        Wrong: something else went wrong meanwhile, and it is since `app` blocks its event loop.
+        Blocked: something went wrong meanwhile, and it is since `app` blocks its event loop.
     """
     server = await asyncio.to_thread(Server, app)
-    logs.get([]).append(server.log)
+    servers.get([]).append(server)
     notes_origins(server, ORIGINS)
     alive = True
     try:
         yield server
     except BaseException:
-        alive = await is_alive(server)
+        alive = await is_alive(server, ALIVE_SECONDS)
         if alive:
             raise
-        came = f"your code blocks the server: {server.where_blocked()}"
-        raise Wrong("an answer", came, hint=BLOCKS) from None
+        raise blocked(server) from None
     finally:
         if alive:
             with contextlib.suppress(TimeoutError):
@@ -143,14 +141,9 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
         server.ask_to_stop()  # which takes it a tenth of a second, and nobody waits for that
 
 
-async def is_alive(server: Server) -> bool:
-    """Return whether the server's event loop still does anything."""
-    answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
-    try:
-        await asyncio.wait_for(asyncio.wrap_future(answer), ALIVE_SECONDS)
-    except TimeoutError:
-        return False
-    return True
+def blocked(server: Server) -> Blocked:
+    """Return that code blocks the event loop of `server`, and where."""
+    return Blocked(f"your code blocks the server: {server.where_blocked()}")
 
 
 def notes_origins(server: Server, calls: int) -> None:

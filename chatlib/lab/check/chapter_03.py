@@ -8,8 +8,9 @@ from chatlib.lab.check.chapter_03_gone import (
     two_come_at_once,
 )
 from chatlib.lab.check.chapter_03_whisper import WHISPER
+from chatlib.lab.check.play import leaves_nothing_behind
 from chatlib.lab.check.report import Rules
-from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
+from chatlib.lab.check.talk import ended, enters, heard_until
 
 __all__ = ["JOINED", "WHISPER"]
 

@@ -1,13 +1,10 @@
-"""The rules of the exercises of chapter 05, fan-out."""
+"""The rules of the first exercise of chapter 05: the frame that a server sends."""
 
 from typing import Any
 
 from chatlib.lab.check.bench import Wrong, shorten
 from chatlib.lab.check.calling import call, expect_returned
-from chatlib.lab.check.chapter_05_once_a_turn import ONCE_A_TURN
 from chatlib.lab.check.report import Rules
-
-__all__ = ["ENCODE", "ONCE_A_TURN"]
 
 ENCODE = Rules()
 
@@ -21,7 +18,14 @@ async def encode_hello(encode: Any) -> None:
     expect_frame(await framed(encode, "Hello"), "Hello", "81 05")
 
 
-@ENCODE.rule("0 to 125 bytes: the second byte is the length", hint="125 is below 126, and so is 0")
+# The three cases are essential: the rules below would fail without them, and say another reason.
+
+
+@ENCODE.rule(
+    "0 to 125 bytes: the second byte is the length",
+    hint="the second byte is how many bytes the payload has: for 0 bytes too, and for 125",
+    essential=True,
+)
 async def encode_short(encode: Any) -> None:
     for length in (0, 1, 10, 64, 124, 125):
         text = text_of(length)
@@ -31,6 +35,7 @@ async def encode_short(encode: Any) -> None:
 @ENCODE.rule(
     "126 to 65,535 bytes: the second byte is 126, then the length in two bytes",
     hint="three numbers for struct.pack; the last of them takes two bytes",
+    essential=True,
 )
 async def encode_medium(encode: Any) -> None:
     for length in (126, 127, 128, 255, 256, 258, 4660, 32768, 65535):
@@ -41,6 +46,7 @@ async def encode_medium(encode: Any) -> None:
 @ENCODE.rule(
     "65,536 bytes and more: the second byte is 127, then the length in eight bytes",
     hint="like the case before, with 127, and a last number that takes eight bytes",
+    essential=True,
 )
 async def encode_long(encode: Any) -> None:
     for length in (65536, 65537, 66051, 1_193_046):
@@ -50,7 +56,7 @@ async def encode_long(encode: Any) -> None:
 
 @ENCODE.rule(
     "the length counts bytes, and not characters",
-    hint="ask for the length of what is sent, which the text is only before it is encoded",
+    hint="encode the text first, and ask those bytes for their length",
 )
 async def encode_counts_bytes(encode: Any) -> None:
     for text, header in (
@@ -65,10 +71,11 @@ async def encode_counts_bytes(encode: Any) -> None:
 
 @ENCODE.rule(
     "the text is sent as it is, each time",
-    hint="header + payload, both made anew for each text",
+    hint="encode(text) changes nothing in the text, and keeps nothing for the next one",
 )
 async def encode_leaves_the_text(encode: Any) -> None:
-    texts = (" a b\n", "\x00", "\x81\x05Hello", "Hello", "", "Hello", "b" * 200, "a")
+    # Among them a byte order mark, and a letter with its accent written apart.
+    texts = (" a b\r\n", "\x00", "\ufeffe\u0301", "\x81\x05Hello", "Hello", "", "Hello", "b" * 200)
     frames = [await framed(encode, text) for text in texts]
     for text, frame in zip(texts, frames, strict=True):
         size = len(text.encode())

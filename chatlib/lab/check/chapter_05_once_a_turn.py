@@ -1,15 +1,17 @@
 """The rules of the second exercise of chapter 05: a batcher that writes once a turn."""
 
 import asyncio
-import threading
-from collections.abc import Callable
+import inspect
 from typing import Any
 
+from chatlib.lab.check.batch import Batch, Member
 from chatlib.lab.check.bench import Wrong, expect, shorten
-from chatlib.lab.check.puppet import asked_for, new, turns
+from chatlib.lab.check.puppet import asked_for, turns
 from chatlib.lab.check.report import Rules
 
 ONCE_A_TURN = Rules()
+
+NO_TIMER = "call_soon needs no timer: it is for as soon as what is ready now has run"
 
 
 @ONCE_A_TURN.rule(
@@ -19,13 +21,31 @@ ONCE_A_TURN = Rules()
 )
 async def batch_arrives(batcher_class: Any) -> None:
     for number in (3, 1, 0):
-        batch = Batch(batcher_class, number)
-        await batch.publish(b"one")
-        await batch.turn()
+        with asked_for() as asked:
+            batch = Batch(batcher_class, number)
+            await batch.publish(b"one")
+            await batch.turn()
         for data in [data for writes in batch.written() for data in writes]:
             if not isinstance(data, bytes):
                 raise Wrong("bytes for write(data)", shorten(data))
-        expect([b"".join(writes) for writes in batch.written()], [b"one"] * number)
+        arrived = [b"".join(writes) for writes in batch.written()]
+        expect(arrived, [b"one"] * number, hint=why_nothing_came(batch, asked))
+
+
+def why_nothing_came(batch: Batch, asked: list[asyncio.Handle]) -> str | None:
+    """Return a hint on why nothing was written, after the event loop was `asked` for this."""
+    if timers(asked):
+        return NO_TIMER
+    if any(member.elsewhere for member in batch.members):
+        return "write belongs into the thread of the event loop: call_soon calls flush there"
+    if inspect.iscoroutinefunction(getattr(batch.batcher, "flush", None)):
+        return "what call_soon calls is a plain function: `def flush`, without `async`"
+    return None
+
+
+def timers(asked: list[asyncio.Handle]) -> list[asyncio.TimerHandle]:
+    """Return which of the things that the event loop was `asked` to call wait for a time."""
+    return [each for each in asked if isinstance(each, asyncio.TimerHandle)]
 
 
 @ONCE_A_TURN.rule(
@@ -77,17 +97,19 @@ async def batch_joins_tasks(batcher_class: Any) -> None:
 )
 async def batch_schedules_once(batcher_class: Any) -> None:
     batch = Batch(batcher_class)
+    await batch.publish(b"before")  # some start a task at first
     await batch.turn()
-    for _ in range(2):
-        with asked_for() as asked:
-            await batch.publish(b"one")
-            once = [handle for handle in asked if not handle.cancelled()]
-            await batch.publish(b"two")
-            await batch.publish(b"three")
-            due = [handle for handle in asked if not handle.cancelled()]
-        if not once or len(due) > len(once):
-            raise Wrong("one flush", f"it was asked for {len(due)}")
-        await batch.turn()
+    with asked_for() as asked:
+        for frame in (b"one", b"two", b"three"):
+            await batch.publish(frame)
+            if not asked:
+                hint = "publish asks for it if none is scheduled; flush notes that none is any more"
+                raise Wrong("one flush", "publish asks for nothing", hint=hint)
+    if timers(asked):
+        raise Wrong("one flush, without a timer", "a timer, call_later say", hint=NO_TIMER)
+    if (due := sum(not handle.cancelled() for handle in asked)) != 1:
+        raise Wrong("one flush", f"it was asked for {due}")
+    await batch.turn()
 
 
 @ONCE_A_TURN.rule(
@@ -108,13 +130,16 @@ async def batch_begins_again(batcher_class: Any) -> None:
     hint="publish asks for the flush; nothing runs all the time",
 )
 async def batch_rests(batcher_class: Any) -> None:
-    batch = Batch(batcher_class)
-    await batch.publish(b"one")
-    await batch.turn()
+    with asked_for() as before:
+        batch = Batch(batcher_class)
+        await batch.publish(b"one")
+        await batch.turn()
     with asked_for() as asked:
         await turns(20)
     if len(asked) > 20 + 2:  # its own
         raise Wrong("nothing", "something that runs in every turn")
+    if any(not timer.cancelled() for timer in timers([*before, *asked])):
+        raise Wrong("nothing", "a timer", hint=NO_TIMER)
 
 
 @ONCE_A_TURN.rule(
@@ -157,14 +182,22 @@ async def batch_stands_publishing(batcher_class: Any) -> None:
     batch = Batch(batcher_class)
 
     def answer() -> None:
+        asyncio.get_running_loop().call_soon(note)
         result = batch.batcher.publish(b"answer")
         if asyncio.iscoroutine(result):
             tasks.append(asyncio.ensure_future(result))
 
+    def note() -> None:
+        too_early.extend(writes for writes in batch.written() if b"answer" in writes)
+
     tasks: list[asyncio.Future[None]] = []
+    too_early: list[list[bytes]] = []
     batch.members[1].answer = answer
     await batch.publish(b"question")
     await batch.turn()
+    if too_early:
+        hint = "one flush, one write: where each write leads to a publish, no other would end"
+        raise Wrong("b'answer' to be written in a later turn", "in the same turn", hint=hint)
     for writes in batch.written():
         expect(writes, [b"question", b"answer"])
 
@@ -179,62 +212,3 @@ async def batch_keeps_to_itself(batcher_class: Any) -> None:
     await other.publish(b"two")
     await other.turn()
     expect([*one.written(), *other.written()], [[b"one"]] * 3 + [[b"two"]] * 3)
-
-
-class Member:
-    """A member, which keeps each write.
-
-    Attributes:
-        writes: what was written.
-        answer: called at the first write.
-    """
-
-    def __init__(self) -> None:
-        self.writes: list[bytes] = []
-        self.answer: Callable[[], object] | None = None
-        self.thread = threading.get_ident()
-
-    def write(self, data: bytes) -> None:
-        if threading.get_ident() != self.thread:  # no transport stands that
-            return
-        self.writes.append(bytes(data) if isinstance(data, bytearray | memoryview) else data)
-        if self.answer is not None:
-            answer, self.answer = self.answer, None
-            answer()
-
-
-class Batch:
-    """A batcher, and the members that it writes to."""
-
-    def __init__(self, batcher_class: Any, number: int = 3) -> None:
-        self.members = [Member() for _ in range(number)]
-        self.batcher = new(batcher_class, self.members)
-        self.escaped: list[BaseException] = []
-        asyncio.get_running_loop().set_exception_handler(self.note_error)
-
-    def note_error(self, loop: object, context: dict[str, Any]) -> None:
-        """Note what an event loop only logs: an error in what it was asked to call."""
-        if isinstance(error := context.get("exception"), BaseException):
-            self.escaped.append(error)
-
-    def written(self) -> list[list[bytes]]:
-        """Return the writes of each member."""
-        return [member.writes for member in self.members]
-
-    async def publish(self, frame: bytes) -> None:
-        """Publish `frame`, with a function of either kind."""
-        result = self.batcher.publish(frame)
-        if asyncio.iscoroutine(result):
-            await result
-
-    async def turn(self) -> None:
-        """Let this turn end, and some more, in which no time passes: a timer comes too late."""
-        loop: Any = asyncio.get_running_loop()
-        now = loop.time()
-        loop.time = lambda: now
-        try:
-            await turns()
-        finally:
-            del loop.time
-        if self.escaped:
-            raise self.escaped[0]

@@ -3,6 +3,7 @@
 import gc
 import linecache
 import re
+import struct
 import sysconfig
 import traceback
 import warnings
@@ -45,6 +46,8 @@ HINTS = {
     r"NameError|UnboundLocalError": "Python does not know that name here: is it written as it is "
     "elsewhere, and has the cell that defines or imports it run?",
     r"asyncio\.run\(\) cannot be called": "an event loop runs already: `await` the coroutine",
+    r"format requires|bytes must be in range": "the number is too large for that many bytes: one "
+    "byte holds up to 255, two up to 65,535; for struct.pack B is one byte, H two, Q eight",
     r"ResponseValidationError": "what is returned is not what the annotation behind `->` promises",
     r"missing .*positional argument: 'request'": "a Request is for HTTP: take websocket: WebSocket",
     r"(takes|missing) .*positional argument": "count the parameters, and what the call gives them",
@@ -62,7 +65,8 @@ def in_words(error: BaseException) -> str:
     error = innermost(error)
     if type(error).__name__ == "WebSocketDisconnect":
         return f"WebSocketDisconnect, code {getattr(error, 'code', None)}"
-    return cut(" ".join(f"{type(error).__name__}: {shown(error, str)}".split()).removesuffix(":"))
+    name = "struct.error" if isinstance(error, struct.error) else type(error).__name__
+    return cut(" ".join(f"{name}: {shown(error, str)}".split()).removesuffix(":"))
 
 
 def told(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 import contextlib
 
 from chatlib.lab.check.bench import Bench, Client, Wrong
+from chatlib.lab.check.play import STOPS_NOBODY, Play, leaves_nothing_behind, stops_nobody
 from chatlib.lab.check.report import Rules
-from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
+from chatlib.lab.check.talk import ended, enters, heard_until
 
 FAULT = Rules()
 
@@ -73,6 +74,14 @@ async def fault_lasts_a_day(bench: Bench) -> None:
 async def fault_forgets(bench: Bench) -> None:
     await leaves_nothing_behind(bench, 505, 506)
     await leaves_nothing_behind(bench, 507, 507)
+
+
+@FAULT.rule(
+    "one who is dead, or leaves just then, keeps nobody else from hearing",
+    hint=STOPS_NOBODY,
+)
+async def fault_stands_the_dead(bench: Bench) -> None:
+    await stops_nobody(Play(bench), 509, 510)
 
 
 @FAULT.rule("none of this left a traceback in the log", hint="catch WebSocketDisconnect")

@@ -5,20 +5,30 @@ import re
 from collections.abc import AsyncIterator
 
 from chatlib.lab.check.bench import Bench, Client, Wrong, shorten
+from chatlib.lab.check.play import (
+    STOPS_NOBODY,
+    Name,
+    Play,
+    client_says,
+    leaves_nothing_behind,
+    stops_nobody,
+)
 from chatlib.lab.check.report import Rules
-from chatlib.lab.check.talk import ended, enters, heard_until, leaves_nothing_behind
+from chatlib.lab.check.talk import ended, enters, heard_until
 
 TOPICS = Rules()
+
+AS_IT_IS = 'the text may begin or end with spaces, or have several: text.split(" ", 2) keeps them'
 
 
 @TOPICS.rule(
     "what is no command all hear, as before: 'Client #… says: m'",
-    hint="a command begins with '/'; everything else is broadcast",
+    hint="a command begins with '/'; everything else is broadcast as it is",
     essential=True,
 )
 async def topics_leave_the_chat(bench: Bench) -> None:
     async with in_room(bench, 601, 602) as room:
-        for text in ("hello", "either/or", "say news to nobody"):
+        for text in ("hello", "either/or", "say news to nobody", " /dance ", "  as it is  "):
             await room[601].send(text)
             for client in room.values():
                 await heard_until(client, f"Client #601 says: {text}")
@@ -31,7 +41,7 @@ async def topics_leave_the_chat(bench: Bench) -> None:
 )
 async def topics_subscribe(bench: Bench) -> None:
     async with in_room(bench, 603, 604) as room:
-        for topic in ("news", "sports"):
+        for topic in ("news", "sports", "Grüße_7"):  # one that nobody thinks of
             await subscribe(room, 603, topic)
         expect_heard(await all_heard(room, 603), {603: [], 604: []})
 
@@ -52,7 +62,9 @@ async def topics_arrive(bench: Bench) -> None:
                 expected = f"[news] Client #{speaker} says: {text}"
                 if expected not in heard[listener]:
                     came = shorten(heard[listener]) if heard[listener] else "nothing"
-                    raise Wrong(f"client {listener} to hear {expected!r}", came)
+                    alike = [one for one in heard[listener] if one.split() == expected.split()]
+                    hint = AS_IT_IS if alike else None
+                    raise Wrong(f"client {listener} to hear {expected!r}", came, hint=hint)
 
 
 @TOPICS.rule(
@@ -94,11 +106,13 @@ async def topics_unsubscribe(bench: Bench) -> None:
         for number in room:
             await subscribe(room, number, "news")
         await subscribe(room, 614, "sports")
+        await subscribe(room, 614, "newsletter")
         for topic in ("news", "news", "weather"):
             await told(room, 614, f"/unsubscribe {topic}", f"Unsubscribed from {topic}")
-        await room[614].send("/say news a")
-        await room[614].send("/say sports b")
-        came = {614: ["[sports] Client #614 says: b"], 615: ["[news] Client #614 says: a"]}
+        for topic in ("news", "sports", "newsletter"):
+            await room[614].send(f"/say {topic} a")
+        left = [f"[{topic}] Client #614 says: a" for topic in ("sports", "newsletter")]
+        came = {614: left, 615: ["[news] Client #614 says: a"]}
         expect_heard(await all_heard(room, 614), came)
 
 
@@ -126,7 +140,15 @@ async def topics_belong_to_connections(bench: Bench) -> None:
 )
 async def topics_name_errors(bench: Bench) -> None:
     async with in_room(bench, 618, 619) as room:
-        for text in ("/subscribe", "/unsubscribe", "/say", "/say news", "/dance", "/subscribenews"):
+        too_little = (
+            "/subscribe",
+            "/unsubscribe",
+            "/subscribe ",
+            "/unsubscribe ",
+            "/say",
+            "/say news",
+        )
+        for text in (*too_little, "/", "/dance", "/subscribenews"):
             await room[618].send(text)
             heard = await all_heard(room, 618)
             if len(heard[618]) != 1 or not heard[618][0].startswith("Error: "):
@@ -152,6 +174,20 @@ async def topics_forget(bench: Bench) -> None:
     await leaves_nothing_behind(
         bench, 622, 623, before=["/subscribe news"], after=["/say news anybody?"]
     )
+
+
+@TOPICS.rule(
+    "one who is dead, or leaves just then, keeps nobody else from hearing",
+    hint=STOPS_NOBODY,
+)
+async def topics_stand_the_dead(bench: Bench) -> None:
+    await stops_nobody(Play(bench), 625, 626)
+
+    def news(name: Name, text: str) -> str:
+        return client_says(name, text) if text == "here" else f"[news] {client_says(name, text)}"
+
+    play = Play(bench, before=["/subscribe news"], hears=news)
+    await stops_nobody(play, 627, 628, command="/say news ")
 
 
 @TOPICS.rule("none of this left a traceback in the log", hint="catch WebSocketDisconnect")

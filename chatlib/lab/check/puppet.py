@@ -6,6 +6,7 @@ client of a `Puppet` is played by the rule itself.
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,14 +109,17 @@ async def settle(result: Any) -> Any:
 
 @contextmanager
 def asked_for() -> Iterator[list[asyncio.Handle]]:
-    """Have what the running event loop is asked to call, meanwhile, in a list."""
+    """Have what the running event loop is asked to call, by its own thread, in a list."""
     loop: Any = asyncio.get_running_loop()
+    own = threading.get_ident()
     asked: list[asyncio.Handle] = []
 
     def noting(ask: Callable[..., asyncio.Handle]) -> Callable[..., asyncio.Handle]:
         def note(*args: Any, **options: Any) -> asyncio.Handle:
-            asked.append(ask(*args, **options))
-            return asked[-1]
+            handle = ask(*args, **options)
+            if threading.get_ident() == own:
+                asked.append(handle)
+            return handle
 
         return note
 

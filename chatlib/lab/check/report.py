@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from chatlib.lab.check.bench import BLOCKS, ORIGINS, Bench, is_alive, logs, notes_origins
+from chatlib.lab.check.bench import ALIVE_SECONDS, ORIGINS, Bench, blocked, notes_origins, servers
 from chatlib.lab.check.doors import what_is_no_app
 from chatlib.lab.check.mishap import Unawaited, let_go, shown
 from chatlib.lab.check.verdict import explained, failure
-from chatlib.lab.check.wrong import Wrong
+from chatlib.lab.check.watch import Watched, is_alive
+from chatlib.lab.check.wrong import BLOCKS, Blocked, Wrong
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.prompt import where_blocked
 from chatlib.lab.routes import unheard_handlers
@@ -23,6 +24,8 @@ RULE_SECONDS = 5.0  # how long the app may take over one rule
 SPARE_SECONDS = 3.0  # for what is done besides
 WIDTH = 90  # of a report, in characters
 APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to"
+
+RESTART = "Restart the kernel to be rid of it."
 
 Try = Callable[[Any], Awaitable[None]]
 
@@ -98,46 +101,44 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     never raises for a wrong answer, and comes back even if `subject` blocks its thread.
     """
     report = Report(name)
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    watched = Watched(runner.get_loop())
+
+    def work() -> None:
+        with runner:
+            runner.run(try_all(report, rules, subject, unawaited, watched))
+
     with Unawaited() as unawaited:
-        worker = threading.Thread(
-            target=lambda: asyncio.run(try_all(report, rules, subject, unawaited)), daemon=True
-        )
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        tried = -1
-        while worker.is_alive() and tried < len(report.lines):
-            tried = len(report.lines)
-            worker.join(RULE_SECONDS + SPARE_SECONDS)
+        ended = watched.ends(worker, report.lines, RULE_SECONDS + SPARE_SECONDS)
     # A function under check that blocks has this thread to itself; there is no way to end it.
-    if worker.is_alive() and tried < len(rules):
-        stuck = Wrong("an answer", f"your code blocks, and never gave way: {where_blocked(worker)}")
-        rule = dataclasses.replace(rules[tried], hint=BLOCKS)
-        report.lines.append((rule, "✗", str(stuck)))
+    tried = len(report.lines)
+    if not ended and tried < len(rules):
+        stuck = Blocked(f"your code blocks, and never gave way: {where_blocked(worker)}")
+        report.lines.append((dataclasses.replace(rules[tried], hint=BLOCKS), "✗", str(stuck)))
         waits(report, rules[tried + 1 :])
-        report.remark = "Restart the kernel to be rid of it."
+        report.remark = RESTART
     return report
 
 
 async def try_all(
-    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited
+    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited, watched: Watched
 ) -> None:
     """Try each rule, and note what came in `report`."""
     sys.set_coroutine_origin_tracking_depth(ORIGINS)
     for number, rule in enumerate(rules):
-        kept = [subject.server.log] if isinstance(subject, Bench) else []
-        logs.set(kept)
-        lines, warned = sum(map(len, kept)), len(unawaited.caught)
-        error = await failure(rule.attempt, subject, RULE_SECONDS)
-        blocked = False
-        if error is not None and isinstance(subject, Bench):
-            blocked = not await is_alive(subject.server)
-            if blocked:
-                report.remark = (
-                    f"The server's event loop is blocked: {subject.server.where_blocked()}. "
-                    "Restart the kernel to be rid of it."
-                )
-        if isinstance(subject, Bench) and not blocked:
-            await subject.calm()
-        logged = [line.error for log in kept for line in log][lines:]
+        watched.servers = used = [subject.server] if isinstance(subject, Bench) else []
+        servers.set(used)
+        lines, warned = sum(len(server.log) for server in used), len(unawaited.caught)
+        watched.task = asyncio.create_task(failure(rule.attempt, subject, RULE_SECONDS))
+        error = await watched.task
+        if isinstance(subject, Bench):
+            if error is not None and not await is_alive(subject.server, ALIVE_SECONDS):
+                error = blocked(subject.server)
+            else:
+                await subject.calm()
+        logged = [line.error for server in used for line in server.log][lines:]
         for each in logged:
             let_go(each)  # or what they hold is warned of while the next rule is tried
         if error is None:
@@ -147,7 +148,9 @@ async def try_all(
             error, rule.hint, rule.essential, logged, partial(unawaited.since, warned)
         )
         report.lines.append((dataclasses.replace(rule, hint=hint), "✗", came))
-        if blocked or rule.essential:
+        if isinstance(error, Blocked):
+            report.remark = RESTART
+        if isinstance(error, Blocked) or rule.essential:
             waits(report, rules[number + 1 :])
             return
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 
 from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong
-from chatlib.lab.check.puppet import Puppet
 
 PLAY_SECONDS = 3.0  # how long an app may take for what is done at once
 
@@ -31,47 +29,3 @@ async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PLAY_SECONDS):
             await bench.server.settled(besides=others)
-
-
-async def leaves_nothing_behind(
-    bench: Bench, stays: int, leaves: int, before: Sequence[str] = (), after: Sequence[str] = ()
-) -> None:
-    """Expect that client `leaves` is sent nothing more once its handler knows that it has gone.
-
-    No real client could tell. Both send `before` when they come, and the other one `after` when
-    this one has gone.
-    """
-
-    async def play(code: int) -> int:
-        one, other = Puppet(f"/ws/{leaves}"), Puppet(f"/ws/{stays}")
-        handlers = []
-        try:
-            async with asyncio.timeout(PLAY_SECONDS):
-                for puppet, number in ((one, leaves), (other, stays)):
-                    running = bench.server.app(puppet.scope, puppet.receive, puppet.send)
-                    handlers.append(asyncio.ensure_future(running))
-                    for text in (*before, "here"):
-                        puppet.says(text)
-                    await puppet.hears(f"Client #{number} says: here")
-                one.goes(code)
-                for text in ("alone", "still alone"):
-                    for said in (*after, text):
-                        other.says(said)
-                    await other.hears(f"Client #{stays} says: {text}")
-        except TimeoutError:
-            raise Wrong(f"clients {leaves} and {stays} to hear themselves", "nothing") from None
-        finally:
-            other.goes()
-            _, running_on = await asyncio.wait(handlers, timeout=PLAY_SECONDS)
-            for handler in running_on:
-                handler.cancel()
-            # What they raise is the concern of another rule.
-            await asyncio.gather(*handlers, return_exceptions=True)
-        return one.sent_in_vain
-
-    for code in (1000, 1006):
-        # Where the connections of the app are served: a manager may know one event loop alone.
-        playing = asyncio.run_coroutine_threadsafe(play(code), bench.server.loop)
-        if sent := await asyncio.wrap_future(playing):
-            came = "a message" if sent == 1 else f"{sent} messages"
-            raise Wrong(f"nothing to be sent to client {leaves} after it had left", came)

@@ -4,6 +4,8 @@ from typing import TypeVar
 
 from chatlib.lab.check.mishap import shown
 
+BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
+
 T = TypeVar("T")
 
 
@@ -34,6 +36,13 @@ class Wrong(Exception):  # noqa: N818 - what an app did, and no error of the che
         """Return the same for one `case` of several."""
         expected, got = self.parts
         return Wrong(f"{expected} for {case}", got, hint=self.hint, error=self.error)
+
+
+class Blocked(Wrong):
+    """Code never gave way, so nothing else can be tried."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__("an answer", where, hint=BLOCKS)
 
 
 def expect(got: T, expected: T, *, hint: str | None = None) -> None:

@@ -21,3 +21,14 @@ def light_collections() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less for what does not come.
+
+    A client has a ping answered before it gives up, and puppets need turns of the event loop and no
+    time, so nothing comes too late.
+    """
+    monkeypatch.setattr("chatlib.lab.check.bench.PATIENCE", 0.2)
+    monkeypatch.setattr("chatlib.lab.check.play.PLAY_SECONDS", 0.5)

@@ -29,6 +29,8 @@ WRONG = {
     ),
     "patience for ever": (Room(patience=math.inf, min_rate=100.0), ENDS, "not in 20 s"),
     "another number": (Room(limit=64 * 1024, hold=0.8), ENDS, "got: after 10"),
+    "milliseconds": (Room(patience=800, min_rate=100.0), ENDS, "not in 20 s"),
+    "a function that makes a room": (lambda: Room(patience=0.8), ENDS, "`room` is what a call of"),
     "a number for a room": (0.8, ENDS, "a room: Room(patience=…, min_rate=…), got: 0.8"),
     "the class for a room": (Room, ENDS, "a room: Room(patience=…, min_rate=…)"),
     "changed after the room was made": (changed_afterwards(), ENDS, "changed afterwards"),
