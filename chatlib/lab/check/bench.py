@@ -8,10 +8,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import websockets
+from fastapi import WebSocketDisconnect
 from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection
 
 from chatlib.lab.check.doors import why_not_let_in
+from chatlib.lab.check.printed import printed
 from chatlib.lab.check.wrong import Wrong, expect, shorten
 from chatlib.lab.log import Log
 from chatlib.lab.serve import Server
@@ -24,6 +26,7 @@ OPEN_SECONDS = 2.0  # that it waits to be let in
 PING_SECONDS = 2.0  # how long a server may take to answer a ping, which it does by itself
 QUIET_SECONDS = 1.0  # how long handlers may take to end after their clients have left
 RUNS_ON = "where WebSocketDisconnect is caught, the loop has to end: catch it around the loop"
+PASSES = "a client that leaves is no error: `except WebSocketDisconnect: pass` prints nothing"
 ORIGINS = 8  # how many calls back a coroutine that is never awaited tells of
 
 # The logs of the servers that a rule started, for what is in them when it fails.
@@ -138,9 +141,14 @@ class Bench:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.first_line = len(server.log)
+        self.begins()
         self.strangers = server.handlers  # of clients that were there before, the reader's page say
         self.own: set[asyncio.Task[None]] = set()  # handlers of clients of this bench
+
+    def begins(self) -> None:
+        """Have a rule on tracebacks ask for those alone that come from now on."""
+        self.first_line = len(self.server.log)
+        self.first_printed = len(printed.get([]))
 
     @contextlib.asynccontextmanager
     async def client(self, path: str, **headers: str) -> AsyncIterator[Client]:
@@ -212,4 +220,18 @@ class Bench:
             raise Wrong("a handler to end when its client has left", came, hint=RUNS_ON)
         for line in self.server.log[self.first_line :]:
             if line.error is not None:
-                raise Wrong("no traceback in the log", "one", error=line.error)
+                raise Wrong(
+                    "no traceback in the log",
+                    "one",
+                    error=line.error,
+                    hint=hint_on_raised(line.error),
+                )
+        if printed.get([])[self.first_printed :]:
+            raise Wrong("no traceback", "one that your code prints or logs", hint=PASSES)
+
+
+def hint_on_raised(error: BaseException) -> str | None:
+    """Return a hint where a handler raised something else than that its client has gone."""
+    if isinstance(error, WebSocketDisconnect):
+        return None
+    return "look at that line: no `except WebSocketDisconnect` catches what it raised"

@@ -12,6 +12,8 @@ from chatlib.lab.check.common import (
     texts_of_today,
 )
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.silence import stays_for_long
+from chatlib.lab.check.talk import APART, keep_apart
 
 ITEMS = Rules()
 
@@ -44,25 +46,21 @@ async def items_answers(bench: Bench) -> None:
         for text in texts_of_today():
             await client.send(text)
             await client.hears(*items_call(text, token, item))
+    await stays_for_long(bench, f"{ITEM}?token=t10", messages=2)
 
 
-@ITEMS.rule("two clients do not hear each other", hint="answer on the websocket that asked")
+@ITEMS.rule("two clients do not hear each other", hint=APART)
 async def items_keep_apart(bench: Bench) -> None:
     async with (
         bench.client(f"{ITEM}?token=one") as one,
         bench.client("/items/bar/ws?token=other&q=1") as other,
     ):
-        await one.send("mine")
-        await one.hears(*items_call("mine", "one", "foo"))
-        await other.send("yours")
-        await other.hears(*items_call("yours", "other", "bar", 1))
-        await one.send("mine again")
-        await one.hears(*items_call("mine again", "one", "foo"))
-        for _ in range(3):  # at the same time
-            await one.send("mine too")
-            await other.send("and yours")
-            await one.hears(*items_call("mine too", "one", "foo"))
-            await other.hears(*items_call("and yours", "other", "bar", 1))
+        await keep_apart(
+            one,
+            other,
+            lambda text: items_call(text, "one", "foo"),
+            lambda text: items_call(text, "other", "bar", 1),
+        )
 
 
 @ITEMS.rule("the cookie `session` opens it too", hint="a parameter session: Annotated[…, Cookie()]")

@@ -21,6 +21,10 @@ NOT_THE_READERS = (
 NO_FILES = ("<stdin>", "<ipython-input", "<python-input")  # where a reader types
 
 FORGOTTEN = "you forgot `await`: without it a call gives a coroutine, and nothing is done yet"
+GONE = (
+    "to send to, or close, a client that has gone raises it too: catch it around the loop, "
+    "and send nothing after that"
+)
 # What an exception is usually due to. The first pattern that is found counts.
 HINTS = {
     r"'coroutine' object|type coroutine|not coroutine|\(found coroutine|got coroutine": FORGOTTEN,
@@ -52,7 +56,9 @@ HINTS = {
 
 def hint_on(error: BaseException) -> str | None:
     """Return what an exception like `error` is usually due to, if that is known."""
-    text = in_words(error)
+    text, cause = in_words(error), innermost(error)
+    if text.startswith("WebSocketDisconnect") and isinstance(cause.__context__, OSError):
+        return GONE  # as Starlette raises it where a message cannot be sent
     return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text)), None)
 
 

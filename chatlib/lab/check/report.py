@@ -12,6 +12,7 @@ from typing import Any, Literal
 from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
 from chatlib.lab.check.doors import what_is_no_app
 from chatlib.lab.check.mishap import Unawaited, let_go, shown
+from chatlib.lab.check.printed import noting_tracebacks, printed
 from chatlib.lab.check.verdict import explained, failure
 from chatlib.lab.check.wrong import Wrong
 from chatlib.lab.loopback import ServerError
@@ -100,10 +101,13 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     never raises for a wrong answer, and comes back even if `subject` blocks its thread.
     """
     report = Report(name)
-    with Unawaited() as unawaited:
-        worker = threading.Thread(
-            target=lambda: asyncio.run(try_all(report, rules, subject, unawaited)), daemon=True
-        )
+    with Unawaited() as unawaited, noting_tracebacks() as noted:
+
+        def work() -> None:
+            printed.set(noted)
+            asyncio.run(try_all(report, rules, subject, unawaited))
+
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
         tried = -1
         while worker.is_alive() and tried < len(report.lines):
@@ -148,6 +152,7 @@ async def try_all(
         came, hint = explained(
             error, rule.hint, rule.essential, logged, partial(unawaited.since, warned)
         )
+        hint = BLOCKS if blocked else hint
         report.lines.append((dataclasses.replace(rule, hint=hint), "✗", came))
         if blocked or rule.essential:
             waits(report, rules[number + 1 :])

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong
 from chatlib.lab.check.puppet import Puppet
 
+APART = "answer on the websocket that asked, and have no client wait for another"
 PLAY_SECONDS = 3.0  # how long an app may take for what is done at once
 
 
@@ -24,6 +25,28 @@ async def heard_until(client: Client, last: str) -> list[str]:
             raise Wrong(repr(last), got)
         heard.append(str(got))
     return heard
+
+
+async def keep_apart(
+    one: Client,
+    other: Client,
+    one_hears: Callable[[str], Sequence[str]],
+    other_hears: Callable[[str], Sequence[str]],
+) -> None:
+    """Expect that two clients are answered, one after the other and at once, and hear no more.
+
+    The last two make of what the client sends the messages with which it is answered.
+    """
+    for _ in range(2):
+        await one.send("mine")
+        await one.hears(*one_hears("mine"))
+        await other.send("yours")
+        await other.hears(*other_hears("yours"))
+    for _ in range(3):
+        await one.send("mine too")
+        await other.send("and yours")
+        await one.hears(*one_hears("mine too"))
+        await other.hears(*other_hears("and yours"))
 
 
 async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:
