@@ -142,6 +142,7 @@ class Bench:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.begins()
+        self.quiet_seconds = QUIET_SECONDS
         self.strangers = server.handlers  # of clients that were there before, the reader's page say
         self.own: set[asyncio.Task[None]] = set()  # handlers of clients of this bench
 
@@ -207,13 +208,15 @@ class Bench:
     async def calm(self) -> None:
         """Wait until the handlers of one rule's clients have ended: the next rule hears nothing."""
         try:
-            async with asyncio.timeout(QUIET_SECONDS):
+            async with asyncio.timeout(self.quiet_seconds):
                 await self.server.settled(besides=self.strangers)
         except TimeoutError:  # the reader's page joined meanwhile, or the app keeps its handlers
             self.strangers = self.server.handlers
+            self.quiet_seconds = QUIET_SECONDS / 4  # it may do so in every rule
 
     async def no_traceback(self) -> None:
         """Wait until the handlers have ended, and expect that they do, and that none raised."""
+        self.quiet_seconds = QUIET_SECONDS
         await self.calm()
         if running := self.own & self.server.handlers:
             came = "it runs on" if len(running) == 1 else f"{len(running)} of them run on"

@@ -14,6 +14,7 @@ from chatlib.lab.check.common import (
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.silence import stays_for_long
 from chatlib.lab.check.talk import APART, keep_apart
+from chatlib.lab.check.wrong import in_case
 
 ITEMS = Rules()
 
@@ -38,7 +39,7 @@ async def items_token(bench: Bench) -> None:
 )
 async def items_answers(bench: Bench) -> None:
     async with bench.client("/items/a%20b/ws?token=t1") as client:
-        for text in ("hello", "", "naïve ☕ <b>"):
+        for text in ("hello", "", "naïve ☕ <b>", " as it is\n"):
             await client.send(text)
             await client.hears(*items_call(text, "t1", "a b"))
     item, token = secrets.token_hex(4), secrets.token_urlsafe(9)
@@ -98,16 +99,23 @@ async def items_q(bench: Bench) -> None:
     hint="raise WebSocketException(1008) before accept()",
 )
 async def items_refuses(bench: Bench) -> None:
+    for query, cookie in (
+        ("", "no=c3"),
+        ("?token=", "no=c3"),
+        ("?q=1", "session="),
+        ("?token=", "session="),
+        ("?session=c4", "token=c4"),
+    ):
+        with in_case(f"the query {query or '?'} and the cookie {cookie}"):
+            await bench.is_refused(f"{ITEM}{query}", cookie=cookie)
     await bench.is_refused(ITEM)
-    await bench.is_refused(f"{ITEM}?token=")
-    await bench.is_refused(ITEM, cookie="session=")
-    await bench.is_refused(f"{ITEM}?q=1", cookie="another=c3")
 
 
 @ITEMS.rule("a q that is no integer: refused with 403", hint="q: int | None = None")
 async def items_refuses_q(bench: Bench) -> None:
-    for q in ("three", "1.5"):
-        await bench.is_refused(f"{ITEM}?token=t5&q={q}")
+    for q in ("three", "1.5", "", "1e3", "true"):
+        with in_case(f"q={q}"):
+            await bench.is_refused(f"{ITEM}?token=t5&q={q}")
 
 
 @ITEMS.rule("the token never reaches the log", hint="redact_logs('token')")

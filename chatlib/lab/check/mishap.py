@@ -39,12 +39,13 @@ HINTS = {
     "there is nothing to receive",
     r'Expected ASGI message "websocket.accept"': "accept() once, before anything else",
     r"Cannot call \"(send|receive)\" once": "after a close there is nothing to send or receive: "
-    "end there, or raise",
+    "end there, or raise; and who has left must be off your list",
     r"KeyError: '(text|bytes)'": "a message of the other kind came, binary or text: "
     "ask it what it is before you use it",
     r"websocket\.http": "HTTPException is for HTTP: raise WebSocketException, or close",
     r"KeyError": "there is no such key: .get(key, …) gives something else then",
     r"WebSocketDisconnect": "catch WebSocketDisconnect around the loop",
+    r"TimeoutError": "a timeout ran out there: is sent what it waits for, and need there be one?",
     r"ConnectionClosed": "the connection had ended: receive no more messages than are sent",
     r"NameError|UnboundLocalError": "Python does not know that name here: is it written as it is "
     "elsewhere, and has the cell that defines or imports it run?",

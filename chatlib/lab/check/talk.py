@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong
+from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, shorten
 from chatlib.lab.check.puppet import Puppet
 
 APART = "answer on the websocket that asked, and have no client wait for another"
@@ -33,7 +33,7 @@ async def keep_apart(
     one_hears: Callable[[str], Sequence[str]],
     other_hears: Callable[[str], Sequence[str]],
 ) -> None:
-    """Expect that two clients are answered, one after the other and at once, and hear no more.
+    """Expect that two clients are answered in turn, at once, and several times, and hear no more.
 
     The last two make of what the client sends the messages with which it is answered.
     """
@@ -47,6 +47,21 @@ async def keep_apart(
         await other.send("and yours")
         await one.hears(*one_hears("mine too"))
         await other.hears(*other_hears("and yours"))
+    several = [f"number {number} of mine" for number in range(5)]
+    for text in several:
+        await one.send(text)
+    for text in several:
+        await one.hears(*one_hears(text))
+
+
+async def in_any_order(client: Client, *expected: str) -> None:
+    """Wait until `client` hears exactly these messages, in whichever order they come."""
+    missing = [*expected]
+    while missing:
+        got = await client.next_message()
+        if got not in missing:
+            raise Wrong(" or ".join(shorten(message) for message in missing), shorten(got))
+        missing.remove(str(got))
 
 
 async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:

@@ -1,5 +1,7 @@
 """What an app did otherwise than a rule says."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import TypeVar
 
 from chatlib.lab.check.mishap import shown
@@ -34,6 +36,15 @@ class Wrong(Exception):  # noqa: N818 - what an app did, and no error of the che
         """Return the same for one `case` of several."""
         expected, got = self.parts
         return Wrong(f"{expected} for {case}", got, hint=self.hint, error=self.error)
+
+
+@contextlib.contextmanager
+def in_case(case: str) -> Iterator[None]:
+    """Have a `Wrong` that is raised meanwhile say in which `case` of several."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise wrong.where(case) from None
 
 
 def expect(got: T, expected: T, *, hint: str | None = None) -> None:
