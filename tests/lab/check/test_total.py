@@ -279,7 +279,7 @@ WRONG = {
     ),
     "half a second of silence ends it": (at(ends_after_silence), ADDS, "no timeout ends it"),
     "texts are converted": (answering(converts), ERROR, "convert nothing"),
-    "to all": (to_all(), APART, '{"total": 0} for [0], got: {'),
+    "to all": (to_all(), APART, "answer on the websocket that asked"),
     "a try for all inside the loop": (at(catches_all_inside), QUIET, "send nothing after that"),
     "another error when one leaves": (
         leaving([].remove),
