@@ -9,7 +9,7 @@ from chatlib.lab.check.calling import call, expect_returned
 from chatlib.lab.check.report import Rules
 
 UNMASK = Rules()
-NOTHING_UNDONE = "a client masked it with the key, byte by byte: do that once more"
+NOTHING_UNDONE = "nothing is undone yet: what did the client do to each byte?"
 ANOTHER_KEY = "take the key from the parameter `key`: each frame has one of its own"
 
 
