@@ -62,7 +62,9 @@ def test_an_app_that_blocks_is_named_and_the_check_comes_back():
     assert "Restart the kernel" in report.remark
 
 
-def test_a_function_that_blocks_is_said_to():
+def test_a_function_that_blocks_is_said_to(monkeypatch):
+    monkeypatch.setattr("chatlib.lab.check.report.RULE_SECONDS", 0.5)
+    monkeypatch.setattr("chatlib.lab.check.report.SPARE_SECONDS", 0.1)
     release = threading.Event()
     rules = Rules()
 

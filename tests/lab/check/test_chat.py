@@ -159,12 +159,10 @@ async def shared(websocket, latest={}):  # noqa: B006 - that is the mistake
     return latest["text"]
 
 
-def with_manager(
-    members=None, *, read=receive_text, number=int, gone=lambda: None, end=None, late=False
-):
+def with_manager(members=None, *, read=receive_text, number=int, gone=lambda: None, late=False):
     """Return a chat on `members`, which reads by `read`, and calls `gone` when a client leaves.
 
-    Its handlers wait for an `end()`, and tell that a client left before they take it off if `late`.
+    If `late`, all are told that a client left before it is taken off.
     """
     app, members = FastAPI(), members or Members()
     add_page(app, "chat")
@@ -185,8 +183,6 @@ def with_manager(
                 members.disconnect(websocket)
             await members.broadcast(f"Client #{client_id} left the chat")
             members.disconnect(websocket)
-        if end:
-            await end().wait()
 
     return app
 
@@ -200,7 +196,6 @@ WRONG = {
     "newcomers are told what was": (chat("history"), SENDER, "got: 'Client #101 left the chat'"),
     "no broadcast": (broken.chat("no broadcast"), SENDER, "got: nothing within 1 s"),
     "left twice": (chat("left twice"), LEFT, "got: 'Client #106 left the chat'"),
-    "it leaves in silence": (broken.chat("leaves in silence"), LEFT, "disconnect, then broadcast"),
     "one connection an id": (broken.chat("one connection an id"), ONE_ID, "keep connections"),
     "any id": (broken.chat("any id"), NO_ID, "got: let in"),
     "no page": (broken.chat("no page"), PAGE, "got: 404"),
@@ -223,7 +218,6 @@ WRONG = {
         "must be off your list",
     ),
     "a traceback that it prints": (with_manager(gone=traceback.print_exc), QUIET, "prints or logs"),
-    "a handler that never ends": (with_manager(end=asyncio.Event), QUIET, "a handler to end"),
     "one out, all out": (broken.chat("one out, all out"), LEFT, "close 1001"),
     "no guard": (broken.chat("no guard"), FOREIGN, "app.add_middleware(Guard)"),
     "a guard against all browsers": (broken.chat("hermit"), OWN, "compare Origin with Host"),

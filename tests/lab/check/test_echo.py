@@ -84,18 +84,13 @@ async def last_text_first(websocket: WebSocket):
 
     async def answer(text):
         waiting.append(text)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.001)
         await websocket.send_text(f"Message text was: {waiting.pop()}")
 
     with contextlib.suppress(WebSocketDisconnect):
         async with asyncio.TaskGroup() as group:
             while True:
                 group.create_task(answer(await receive_text(websocket)))
-
-
-async def never_ends(websocket: WebSocket):
-    await by_receive(websocket)
-    await asyncio.Event().wait()
 
 
 async def says_no_reason(websocket: WebSocket):
@@ -194,7 +189,6 @@ WRONG = {
         QUIET,
         "got: one that your code prints or logs",
     ),
-    "a handler that never ends": (at(never_ends), QUIET, "a handler to end"),
     "no except": (at(does_not_catch), QUIET, "catch WebSocketDisconnect around the loop"),
 }
 

@@ -210,7 +210,7 @@ def with_one_text_for_all():
         await websocket.accept()
         async for text in websocket.iter_text():
             latest[:] = [text]
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)
             await websocket.send_text(latest[0].upper())
 
     return at(shout)
