@@ -9,6 +9,7 @@ from typing import Any
 from chatlib.lab.check import (
     chapter_00,
     chapter_01,
+    chapter_01_unmask,
     chapter_02,
     chapter_03,
     chapter_04,
@@ -84,7 +85,7 @@ def shout(app: Any) -> Report:
 
 def unmask(unmask: Any) -> Report:
     """Try the exercise of chapter 01: `unmask(payload, key)` undoes a client's masking."""
-    return noted(report_on("unmask", chapter_01.UNMASK, unmask))
+    return noted(report_on("unmask", chapter_01_unmask.UNMASK, unmask))
 
 
 def total(app: Any) -> Report:

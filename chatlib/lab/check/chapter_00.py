@@ -19,10 +19,17 @@ from chatlib.lab.check.report import Rules
 PING, SAY = Rules(), Rules()
 PONG = '{"pong": true}'
 HANG_UP_SECONDS = 1.0  # how long a client may stay after `say` has returned
+GET_SECONDS = 3.0  # how long an answer may take
+WAITS = "your function does not return: what it waits for does not come, or takes too long"
+NO_CONNECTION = "begin with a connection to `url`; without one nothing can come back"
 AS_DICT = "return the dict {'pong': True}; FastAPI makes JSON of it"
 
 
-@PING.rule("GET /ping answers 200", hint="@pings.get('/ping') above a function", essential=True)
+@PING.rule(
+    "GET /ping answers 200",
+    hint="an app answers what it has an endpoint for: a function, with a decorator above it",
+    essential=True,
+)
 async def ping_is_there(bench: Bench) -> None:
     await get(bench, "/ping")
 
@@ -57,8 +64,11 @@ def expect_pong(text: str) -> None:
 
 async def get(bench: Bench, path: str) -> httpx2.Response:
     """Return the answer to a GET of `path`, which has to be 200."""
-    async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-        response = await client.get(bench.server.http_url(path))
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=GET_SECONDS) as client:
+        try:
+            response = await client.get(bench.server.http_url(path))
+        except httpx2.TimeoutException:
+            raise Wrong("200", f"no answer within {GET_SECONDS:.0f} s", hint=WAITS) from None
     if response.status_code == 200:
         return response
     endpoints = endpoints_of(bench.server.app)
@@ -80,7 +90,7 @@ async def get(bench: Bench, path: str) -> httpx2.Response:
 
 @SAY.rule(
     "say(url, 'hello') returns the two messages that come back",
-    hint="async with websockets.connect(url) as client: send once, recv twice, return a list",
+    hint="each recv() gives one message, in the order in which they come: return the first two",
     essential=True,
 )
 async def say_returns_both(say: Any) -> None:
@@ -92,7 +102,10 @@ async def say_returns_both(say: Any) -> None:
                 hint = "send the text itself: encode() makes bytes of it, a binary message"
                 raise Wrong("'hello' as a text", shorten(binary[0]), hint=hint) from None
             raise
-    expect_messages(got, ["You wrote: hello", "Client #7 says: hello"])
+    expected = ["You wrote: hello", "Client #7 says: hello"]
+    if got == [] and not listener.paths:
+        raise Wrong(expected, "[], and nobody connected", hint=NO_CONNECTION)
+    expect_messages(got, expected)
 
 
 @SAY.rule(
@@ -144,11 +157,12 @@ async def say_hangs_up(say: Any) -> None:
 def expect_messages(got: Any, messages: list[str]) -> None:
     """Raise `Wrong` unless `got` is the list of `messages`."""
     expect_returned(got, list, "a list of two texts", "return [the first, the second]")
-    expect(got, messages[:])
+    binary = any(isinstance(message, bytes) for message in got)
+    expect(got, messages, hint="recv() gives a text, unless it is told not to" if binary else None)
 
 
 class Listener:
-    """An app that notes who connects to another one, and what they send."""
+    """An app that notes who connects to another one, what they send."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,18 +1,21 @@
-"""The rules of the exercises of chapter 01, echo."""
+"""The rules of two exercises of chapter 01, echo: shout and total."""
 
 import json
 import secrets
 import string
 from typing import Any
 
-from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, expect, shorten
-from chatlib.lab.check.calling import call, expect_returned
+from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, shorten
 from chatlib.lab.check.common import WORDS
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.silence import stays_for_long
+from chatlib.lab.check.talk import APART, keep_apart
 
-SHOUT, UNMASK, TOTAL = Rules(), Rules(), Rules()
+SHOUT, TOTAL = Rules(), Rules()
 ROUNDS = 12
 TEXTS = ("hello", "Straße", "again", "", *WORDS, "  as IT is, ", " two\n lines\t\n", "naïve ☕")
+SUM = "sum(…) adds up any numbers, whole or not, and is 0 where there are none"
+AS_IT_IS = "a text is no number: convert nothing, leave nothing out, and sum(…) raises TypeError"
 ENDED = "the loop goes on after an answer: a `try` of its own is inside of it, for one text"
 
 
@@ -34,74 +37,29 @@ async def shout_answers(bench: Bench) -> None:
             text = "".join(secrets.choice(string.ascii_letters) for _ in range(number**3))
             await client.send(text)
             await client.hears(text.upper())
+    await stays_for_long(bench, "/shout")
 
 
-@SHOUT.rule("two clients do not hear each other", hint="answer on the websocket that asked")
+@SHOUT.rule("two clients do not hear each other", hint=APART)
 async def shout_keeps_apart(bench: Bench) -> None:
     async with bench.client("/shout") as one, bench.client("/shout") as other:
-        for _ in range(2):
-            await one.send("mine")
-            await one.hears("MINE")
-            await other.send("yours")
-            await other.hears("YOURS")
-        for _ in range(3):  # at the same time
-            await one.send("mine too")
-            await other.send("and yours")
-            await one.hears("MINE TOO")
-            await other.hears("AND YOURS")
+        await keep_apart(one, other, shouted, shouted)
+
+
+def shouted(text: str) -> tuple[str, ...]:
+    """Return what a client hears after it sent `text`."""
+    return (text.upper(),)
 
 
 @SHOUT.rule("a client that leaves leaves no traceback", hint="catch WebSocketDisconnect")
 async def shout_ends_quietly(bench: Bench) -> None:
+    bench.begins()
     async with bench.client("/shout"):
         pass
     async with bench.client("/shout") as client:
         await client.send("on my way")
         await client.vanish()
     await bench.no_traceback()
-
-
-# --- unmask -------------------------------------------------------------------------------------
-
-
-@UNMASK.rule(
-    "it gives back the Hello of RFC 6455",
-    hint="byte i of the payload is XORed with byte i % 4 of the key",
-    essential=True,
-)
-async def unmask_hello(unmask: Any) -> None:
-    await expect_unmasked(unmask, b"Hello", bytes.fromhex("37fa213d"))
-
-
-@UNMASK.rule("it works for any length, 0 too", hint="enumerate(payload), and bytes(…) around all")
-async def unmask_any_length(unmask: Any) -> None:
-    key = b"\x01\x02\x03\x04"
-    for text in (b"", b"a", b"four", b"and some more", b"seventeen letters", b"and more " * 300):
-        await expect_unmasked(unmask, text, key)
-
-
-@UNMASK.rule(
-    "it works for any bytes and any key, zeros too",
-    hint="0 is a byte as any other, in the payload, in the key and in what comes out",
-)
-async def unmask_any_bytes(unmask: Any) -> None:
-    await expect_unmasked(unmask, b"\0a\0\0b\0", b"\x01\x02\x03\x04")
-    await expect_unmasked(unmask, b"\x01\x02\x03\x04", b"\x01\x02\x03\x04")
-    await expect_unmasked(unmask, b"as it is", b"\0\0\0\0")
-    await expect_unmasked(unmask, bytes(range(256)), b"\0\xff\x80\x7f")
-    for length in (1, 2, 3, 5, 16, 33, 126, 1001):
-        await expect_unmasked(unmask, secrets.token_bytes(length), secrets.token_bytes(4))
-
-
-async def expect_unmasked(unmask: Any, text: bytes, key: bytes) -> None:
-    """Raise `Wrong` unless `unmask` undoes the masking of `text`."""
-    masked = bytes(byte ^ key[i % 4] for i, byte in enumerate(text))
-    got = await call(unmask, masked, key, takes="(payload, key)")
-    hint = "bytes(…) makes bytes of numbers; to text it is never decoded"
-    expect_returned(got, (bytes, bytearray, memoryview), "bytes", hint)
-    if len(got) != len(text):
-        raise Wrong(f"{len(text)} bytes, as many as went in", f"{len(got)}: {shorten(got)}")
-    expect(bytes(got), text)
 
 
 # --- total --------------------------------------------------------------------------------------
@@ -114,7 +72,7 @@ async def expect_unmasked(unmask: Any, text: bytes, key: bytes) -> None:
 )
 async def total_answers(bench: Bench) -> None:
     async with bench.client("/total") as client:
-        for numbers in ([1, 2, 3], [], [0.5, 1], [-4, 4], [10**9, 1]):
+        for numbers in ([1, 2, 3], [], [0.5, 1], [-4, 4], [10**12, 1]):
             await client.send(json.dumps(numbers))
             await adds_up_to(client, sum(numbers), numbers)
         await client.send(" [ 7,\n8 ] ")
@@ -123,6 +81,7 @@ async def total_answers(bench: Bench) -> None:
             numbers = [secrets.randbelow(1000) for _ in range(length)]
             await client.send(json.dumps(numbers))
             await adds_up_to(client, sum(numbers), numbers)
+    await stays_for_long(bench, "/total", text="[1]")
 
 
 # All of them raise where they are read or added up, or are no list.
@@ -156,8 +115,19 @@ async def total_is_no_eval(bench: Bench) -> None:
             await says_error(client, text)
 
 
+@TOTAL.rule("two clients do not hear each other", hint=APART)
+async def total_keeps_apart(bench: Bench) -> None:
+    async with bench.client("/total") as one, bench.client("/total") as other:
+        for number in range(3):
+            await one.send(f"[{number}]")
+            await other.send(f"[{number}, 10]")
+            await adds_up_to(one, number, [number], hint=APART)
+            await adds_up_to(other, number + 10, [number, 10], hint=APART)
+
+
 @TOTAL.rule("a client that leaves leaves no traceback", hint="catch WebSocketDisconnect")
 async def total_ends_quietly(bench: Bench) -> None:
+    bench.begins()
     async with bench.client("/total"):
         pass
     async with bench.client("/total") as client:
@@ -165,12 +135,15 @@ async def total_ends_quietly(bench: Bench) -> None:
     await bench.no_traceback()
 
 
-async def adds_up_to(client: Client, total: float, numbers: list[Any]) -> None:
-    """Wait for the answer that says `total`."""
+async def adds_up_to(
+    client: Client, total: float, numbers: list[Any], hint: str | None = None
+) -> None:
+    """Wait for the answer that says `total`; `hint` is for another number."""
     got, expected = await answer(client), {"total": total}
     right = isinstance(got, dict) and list(got) == ["total"]
     if not right or isinstance(got["total"], bool | str) or got["total"] != total:
-        raise Wrong(f"{json.dumps(expected)} for {shorten(numbers)}", shorten(got))
+        wanted = f"{json.dumps(expected)} for {shorten(numbers)}"
+        raise Wrong(wanted, shorten(got), hint=(hint or SUM) if right else None)
 
 
 async def says_error(client: Client, text: str) -> None:
@@ -178,7 +151,8 @@ async def says_error(client: Client, text: str) -> None:
     expected = f'{{"error": a text}} for {text or "an empty text"}'
     got = await answer(client, expected)
     if not isinstance(got, dict) or not isinstance(got.get("error"), str) or "total" in got:
-        raise Wrong(expected, shorten(got))
+        hint = AS_IT_IS if text in MIXED and isinstance(got, dict) and "total" in got else None
+        raise Wrong(expected, shorten(got), hint=hint)
 
 
 async def answer(client: Client, expected: str = "JSON") -> Any:

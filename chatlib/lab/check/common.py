@@ -12,11 +12,14 @@ import httpx2
 from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.lab.check.bench import Bench, Wrong, expect, shorten
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.wrong import in_case
 
 TEXT_ONLY = "ask the message what it is before you use it, and close with 1003 and a reason"
 MARKS = "an HTML page begins with <!DOCTYPE html>; add_page(app, …) brings a finished one"
 WORDS = ("quit", "exit", "bye", "stop", "close")  # which end nothing
 LEAVING = "catch WebSocketDisconnect around the loop"
+OTHERS = "who is closed, for whatever reason, has left, and that is all: the others go on as before"
+TOO_BIG = "serve(app) lets in 64 KiB if not told otherwise, and so does Guard"
 
 
 def texts_of_today() -> list[str]:
@@ -36,14 +39,16 @@ def add_bad_input(rules: Rules, path: str, witness: str, call: Any, left: str | 
     """
 
     def add(says: str, code: int, message: str | bytes, text: bool | None, hint: str) -> None:
-        @rules.rule(says, hint=hint)
+        @rules.rule(says, hint=OTHERS)
         async def bad_input(bench: Bench) -> None:
             async with bench.client(witness) as watching:
                 async with bench.client(path) as client:
                     await client.send(message, text=text)
-                    await client.is_closed_with(code)
+                    await client.is_closed_with(code, hint=hint)
                     if code == 1003 and not client.connection.close_reason:
-                        raise Wrong("close 1003 and a reason", "close 1003, and no reason")
+                        raise Wrong(
+                            "close 1003 and a reason", "close 1003, and no reason", hint=hint
+                        )
                 if left is not None:
                     await watching.hears(left)
                 await watching.send("calm")
@@ -62,7 +67,7 @@ def add_bad_input(rules: Rules, path: str, witness: str, call: Any, left: str | 
         1009,
         "x" * (MAX_MESSAGE_BYTES + 1),
         None,
-        LEAVING,
+        TOO_BIG,
     )
 
 
@@ -83,7 +88,8 @@ def add_origin(rules: Rules, path: str) -> None:
             f"http://not{here}",
             f"https://evil.example/{here}",
         ):
-            await bench.is_refused(path, origin=origin)
+            with in_case(f"the origin {origin}"):
+                await bench.is_refused(path, origin=origin)
 
     @rules.rule(
         "a page of the same host and port is let in",
@@ -91,8 +97,10 @@ def add_origin(rules: Rules, path: str) -> None:
     )
     async def own_origin(bench: Bench) -> None:
         for scheme in ("http", "https"):
-            async with bench.client(path, origin=f"{scheme}://127.0.0.1:{bench.server.port}"):
-                pass
+            origin = f"{scheme}://127.0.0.1:{bench.server.port}"
+            with in_case(f"the origin {origin}"):
+                async with bench.client(path, origin=origin):
+                    pass
 
 
 def add_no_traceback(rules: Rules, path: str) -> None:

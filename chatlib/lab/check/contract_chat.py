@@ -1,5 +1,7 @@
 """The contract of the chat, as rules."""
 
+import time
+
 from chatlib.lab.check.bench import Bench, Wrong, shorten
 from chatlib.lab.check.common import (
     MARKS,
@@ -11,6 +13,9 @@ from chatlib.lab.check.common import (
     texts_of_today,
 )
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.silence import stays_for_long
+from chatlib.lab.check.talk import in_any_order
+from chatlib.lab.check.wrong import in_case
 
 CHAT = Rules()
 
@@ -28,19 +33,45 @@ async def chat_lets_in(bench: Bench) -> None:
 )
 async def chat_answers(bench: Bench) -> None:
     async with bench.client("/ws/102") as client:
-        for text in ("hello", "", "naïve ☕ <b>", *WORDS, *texts_of_today()):
+        for text in (
+            "hello",
+            "",
+            "naïve ☕ <b>",
+            " as it is\n",
+            "hello",
+            *WORDS,
+            *texts_of_today(),
+        ):
             await client.send(text)
             await client.hears(*chat_call(text, 102))
+    await stays_for_long(bench, "/ws/102", messages=2, times=0)  # nor does a page hear more of it
 
 
 @CHAT.rule("everybody else hears 'Client #… says: m'", hint="broadcast to all", essential=True)
 async def chat_broadcasts(bench: Bench) -> None:
-    async with bench.client("/ws/103") as one, bench.client("/ws/104") as other:
+    late = time.time_ns() // 1_000_000  # as the page makes its id
+    async with (
+        bench.client("/ws/103") as one,
+        bench.client("/ws/104") as other,
+        bench.client(f"/ws/{late}") as third,
+    ):
         await one.send("first")
-        await other.hears("Client #103 says: first")
+        for client in (other, third):
+            await client.hears("Client #103 says: first")
+        await third.send("second")
+        await third.hears(*chat_call("second", late))
         await other.send("second")
-        await other.hears(*chat_call("second", 104))
-        await one.hears(*chat_call("first", 103), "Client #104 says: second")
+        await other.hears(f"Client #{late} says: second", *chat_call("second", 104))
+        await one.hears(*chat_call("first", 103), f"Client #{late} says: second")
+        for client in (one, third):
+            await client.hears("Client #104 says: second")
+        for _ in range(3):  # at the same time
+            await one.send("mine")
+            await other.send("yours")
+            said = ("Client #103 says: mine", "Client #104 says: yours")
+            await in_any_order(one, "You wrote: mine", *said)
+            await in_any_order(other, "You wrote: yours", *said)
+            await in_any_order(third, *said)
 
 
 @CHAT.rule(
@@ -48,12 +79,14 @@ async def chat_broadcasts(bench: Bench) -> None:
     hint="catch WebSocketDisconnect; after that disconnect, then broadcast",
 )
 async def chat_leaving(bench: Bench) -> None:
-    async with bench.client("/ws/105") as stays:
+    async with bench.client("/ws/105") as stays, bench.client("/ws/114") as stays_too:
         async with bench.client("/ws/106"):
             pass
-        await stays.hears("Client #106 left the chat")
+        for client in (stays, stays_too):
+            await client.hears("Client #106 left the chat")
         await stays.send("gone?")
         await stays.hears(*chat_call("gone?", 105))
+        await stays_too.hears("Client #105 says: gone?")
 
 
 @CHAT.rule("a client whose connection is cut has left too", hint="clean up in `finally`")
@@ -80,7 +113,8 @@ async def chat_same_id(bench: Bench) -> None:
 @CHAT.rule("an id that is no integer: refused with 403", hint="client_id: int")
 async def chat_refuses_id(bench: Bench) -> None:
     for client_id in ("ana", "1.5"):
-        await bench.is_refused(f"/ws/{client_id}")
+        with in_case(f"/ws/{client_id}"):
+            await bench.is_refused(f"/ws/{client_id}")
 
 
 @CHAT.rule("GET / is the page", hint=MARKS)

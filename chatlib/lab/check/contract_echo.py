@@ -11,6 +11,8 @@ from chatlib.lab.check.common import (
     texts_of_today,
 )
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.silence import stays_for_long
+from chatlib.lab.check.talk import APART, keep_apart
 
 ECHO = Rules()
 
@@ -31,7 +33,8 @@ async def echo_answers(bench: Bench) -> None:
         texts = ("hello", "", "naïve ☕ <b>", " as it is\n", "x" * MAX_MESSAGE_BYTES)
         for text in (*texts, *WORDS, *texts_of_today()):
             await client.send(text)
-            await client.hears(f"Message text was: {text}")
+            await client.hears(*echo_call(text))
+    await stays_for_long(bench, "/ws")
 
 
 @ECHO.rule("GET / is the page", hint=MARKS)
@@ -39,20 +42,10 @@ async def echo_page(bench: Bench) -> None:
     await page_of(bench)
 
 
-@ECHO.rule("two clients do not hear each other", hint="answer on the websocket that asked")
+@ECHO.rule("two clients do not hear each other", hint=APART)
 async def echo_keeps_apart(bench: Bench) -> None:
     async with bench.client("/ws") as one, bench.client("/ws") as other:
-        await one.send("mine")
-        await one.hears("Message text was: mine")
-        await other.send("yours")
-        await other.hears("Message text was: yours")
-        await one.send("mine again")
-        await one.hears("Message text was: mine again")
-        for _ in range(3):  # at the same time
-            await one.send("mine too")
-            await other.send("and yours")
-            await one.hears("Message text was: mine too")
-            await other.hears("Message text was: and yours")
+        await keep_apart(one, other, echo_call, echo_call)
 
 
 def echo_call(text: str) -> tuple[str, ...]:

@@ -12,6 +12,9 @@ from chatlib.lab.check.common import (
     texts_of_today,
 )
 from chatlib.lab.check.report import Rules
+from chatlib.lab.check.silence import stays_for_long
+from chatlib.lab.check.talk import APART, keep_apart
+from chatlib.lab.check.wrong import in_case
 
 ITEMS = Rules()
 
@@ -36,7 +39,7 @@ async def items_token(bench: Bench) -> None:
 )
 async def items_answers(bench: Bench) -> None:
     async with bench.client("/items/a%20b/ws?token=t1") as client:
-        for text in ("hello", "", "naïve ☕ <b>"):
+        for text in ("hello", "", "naïve ☕ <b>", " as it is\n"):
             await client.send(text)
             await client.hears(*items_call(text, "t1", "a b"))
     item, token = secrets.token_hex(4), secrets.token_urlsafe(9)
@@ -44,25 +47,21 @@ async def items_answers(bench: Bench) -> None:
         for text in texts_of_today():
             await client.send(text)
             await client.hears(*items_call(text, token, item))
+    await stays_for_long(bench, f"{ITEM}?token=t10", messages=2)
 
 
-@ITEMS.rule("two clients do not hear each other", hint="answer on the websocket that asked")
+@ITEMS.rule("two clients do not hear each other", hint=APART)
 async def items_keep_apart(bench: Bench) -> None:
     async with (
         bench.client(f"{ITEM}?token=one") as one,
         bench.client("/items/bar/ws?token=other&q=1") as other,
     ):
-        await one.send("mine")
-        await one.hears(*items_call("mine", "one", "foo"))
-        await other.send("yours")
-        await other.hears(*items_call("yours", "other", "bar", 1))
-        await one.send("mine again")
-        await one.hears(*items_call("mine again", "one", "foo"))
-        for _ in range(3):  # at the same time
-            await one.send("mine too")
-            await other.send("and yours")
-            await one.hears(*items_call("mine too", "one", "foo"))
-            await other.hears(*items_call("and yours", "other", "bar", 1))
+        await keep_apart(
+            one,
+            other,
+            lambda text: items_call(text, "one", "foo"),
+            lambda text: items_call(text, "other", "bar", 1),
+        )
 
 
 @ITEMS.rule("the cookie `session` opens it too", hint="a parameter session: Annotated[…, Cookie()]")
@@ -100,16 +99,23 @@ async def items_q(bench: Bench) -> None:
     hint="raise WebSocketException(1008) before accept()",
 )
 async def items_refuses(bench: Bench) -> None:
+    for query, cookie in (
+        ("", "no=c3"),
+        ("?token=", "no=c3"),
+        ("?q=1", "session="),
+        ("?token=", "session="),
+        ("?session=c4", "token=c4"),
+    ):
+        with in_case(f"the query {query or '?'} and the cookie {cookie}"):
+            await bench.is_refused(f"{ITEM}{query}", cookie=cookie)
     await bench.is_refused(ITEM)
-    await bench.is_refused(f"{ITEM}?token=")
-    await bench.is_refused(ITEM, cookie="session=")
-    await bench.is_refused(f"{ITEM}?q=1", cookie="another=c3")
 
 
 @ITEMS.rule("a q that is no integer: refused with 403", hint="q: int | None = None")
 async def items_refuses_q(bench: Bench) -> None:
-    for q in ("three", "1.5"):
-        await bench.is_refused(f"{ITEM}?token=t5&q={q}")
+    for q in ("three", "1.5", "", "1e3", "true"):
+        with in_case(f"q={q}"):
+            await bench.is_refused(f"{ITEM}?token=t5&q={q}")
 
 
 @ITEMS.rule("the token never reaches the log", hint="redact_logs('token')")

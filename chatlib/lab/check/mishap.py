@@ -22,6 +22,10 @@ NOT_THE_READERS = (
 NO_FILES = ("<stdin>", "<ipython-input", "<python-input")  # where a reader types
 
 FORGOTTEN = "you forgot `await`: without it a call gives a coroutine, and nothing is done yet"
+GONE = (
+    "to send to, or close, a client that has gone raises it too: catch it around the loop, "
+    "and send nothing after that"
+)
 # What an exception is usually due to. The first pattern that is found counts.
 HINTS = {
     r"'coroutine' object|type coroutine|not coroutine|\(found coroutine|got coroutine": FORGOTTEN,
@@ -36,12 +40,13 @@ HINTS = {
     "there is nothing to receive",
     r'Expected ASGI message "websocket.accept"': "accept() once, before anything else",
     r"Cannot call \"(send|receive)\" once": "after a close there is nothing to send or receive: "
-    "end there, or raise",
+    "end there, or raise; and who has left must be off your list",
     r"KeyError: '(text|bytes)'": "a message of the other kind came, binary or text: "
     "ask it what it is before you use it",
     r"websocket\.http": "HTTPException is for HTTP: raise WebSocketException, or close",
     r"KeyError": "there is no such key: .get(key, …) gives something else then",
     r"WebSocketDisconnect": "catch WebSocketDisconnect around the loop",
+    r"TimeoutError": "a timeout ran out there: is sent what it waits for, and need there be one?",
     r"ConnectionClosed": "the connection had ended: receive no more messages than are sent",
     r"NameError|UnboundLocalError": "Python does not know that name here: is it written as it is "
     "elsewhere, and has the cell that defines or imports it run?",
@@ -56,7 +61,9 @@ HINTS = {
 
 def hint_on(error: BaseException) -> str | None:
     """Return what an exception like `error` is usually due to, if that is known."""
-    text = in_words(error)
+    text, cause = in_words(error), innermost(error)
+    if text.startswith("WebSocketDisconnect") and isinstance(cause.__context__, OSError):
+        return GONE  # as Starlette raises it where a message cannot be sent
     return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text)), None)
 
 

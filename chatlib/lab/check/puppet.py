@@ -20,7 +20,7 @@ TURNS = 10  # of the event loop: what a right answer has started is done by then
 
 
 class Puppet:
-    """A WebSocket at `path`, and what its client hears.
+    """A WebSocket at `path`, which may have a query, and what its client hears.
 
     Attributes:
         websocket: what an app is given.
@@ -31,12 +31,18 @@ class Puppet:
     """
 
     def __init__(self, path: str, **path_params: str) -> None:
+        path, _, query = path.partition("?")
         self.scope: Scope = {
             **{"type": "websocket", "asgi": {"version": "3.0", "spec_version": "2.4"}},
             **{"http_version": "1.1", "scheme": "ws", "server": ("127.0.0.1", 80)},
             # As the client of Starlette's TestClient has it: a room knows that this is no server.
             "client": ("testclient", 50000),
-            **{"path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""},
+            **{
+                "path": path,
+                "raw_path": path.encode(),
+                "root_path": "",
+                "query_string": query.encode(),
+            },
             **{"headers": [(b"host", b"127.0.0.1")], "subprotocols": [], "extensions": {}},
             **({"path_params": path_params} if path_params else {}),
         }
@@ -69,6 +75,12 @@ class Puppet:
     async def hears(self, text: str) -> None:
         """Wait until `text` has come."""
         while text not in self.heard:
+            self.news.clear()
+            await self.news.wait()
+
+    async def hears_messages(self, number: int) -> None:
+        """Wait until so many messages have come, whatever they are."""
+        while len(self.heard) < number:
             self.news.clear()
             await self.news.wait()
 

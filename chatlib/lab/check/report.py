@@ -12,6 +12,7 @@ from typing import Any, Literal
 from chatlib.lab.check.bench import ALIVE_SECONDS, ORIGINS, Bench, blocked, notes_origins, servers
 from chatlib.lab.check.doors import what_is_no_app
 from chatlib.lab.check.mishap import Unawaited, let_go, shown
+from chatlib.lab.check.printed import noting_tracebacks, printed
 from chatlib.lab.check.verdict import explained, failure
 from chatlib.lab.check.watch import Watched, is_alive
 from chatlib.lab.check.wrong import BLOCKS, Blocked, Wrong
@@ -103,12 +104,13 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     report = Report(name)
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     watched = Watched(runner.get_loop())
+    with Unawaited() as unawaited, noting_tracebacks() as noted:
 
-    def work() -> None:
-        with runner:
-            runner.run(try_all(report, rules, subject, unawaited, watched))
+        def work() -> None:
+            printed.set(noted)
+            with runner:
+                runner.run(try_all(report, rules, subject, unawaited, watched))
 
-    with Unawaited() as unawaited:
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
         ended = watched.ends(worker, report.lines, RULE_SECONDS + SPARE_SECONDS)

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
 
-from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong
+from chatlib.lab.check.bench import Bench, Client, Outcome, Wrong, shorten
 
+APART = "answer on the websocket that asked, and have no client wait for another"
 PLAY_SECONDS = 3.0  # how long an app may take for what is done at once
 
 
@@ -22,6 +24,43 @@ async def heard_until(client: Client, last: str) -> list[str]:
             raise Wrong(repr(last), got)
         heard.append(str(got))
     return heard
+
+
+async def keep_apart(
+    one: Client,
+    other: Client,
+    one_hears: Callable[[str], Sequence[str]],
+    other_hears: Callable[[str], Sequence[str]],
+) -> None:
+    """Expect that two clients are answered in turn, at once, and several times, and hear no more.
+
+    The last two make of what the client sends the messages with which it is answered.
+    """
+    for _ in range(2):
+        await one.send("mine")
+        await one.hears(*one_hears("mine"))
+        await other.send("yours")
+        await other.hears(*other_hears("yours"))
+    for _ in range(3):
+        await one.send("mine too")
+        await other.send("and yours")
+        await one.hears(*one_hears("mine too"))
+        await other.hears(*other_hears("and yours"))
+    several = [f"number {number} of mine" for number in range(5)]
+    for text in several:
+        await one.send(text)
+    for text in several:
+        await one.hears(*one_hears(text))
+
+
+async def in_any_order(client: Client, *expected: str) -> None:
+    """Wait until `client` hears exactly these messages, in whichever order they come."""
+    missing = [*expected]
+    while missing:
+        got = await client.next_message()
+        if got not in missing:
+            raise Wrong(" or ".join(shorten(message) for message in missing), shorten(got))
+        missing.remove(str(got))
 
 
 async def ended(bench: Bench, others: frozenset[asyncio.Task[None]]) -> None:

@@ -1,5 +1,7 @@
 """What an app did otherwise than a rule says."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import TypeVar
 
 from chatlib.lab.check.mishap import shown
@@ -43,6 +45,15 @@ class Blocked(Wrong):
 
     def __init__(self, where: str) -> None:
         super().__init__("an answer", where, hint=BLOCKS)
+
+
+@contextlib.contextmanager
+def in_case(case: str) -> Iterator[None]:
+    """Have a `Wrong` that is raised meanwhile say in which `case` of several."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise wrong.where(case) from None
 
 
 def expect(got: T, expected: T, *, hint: str | None = None) -> None:
