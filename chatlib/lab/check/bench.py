@@ -49,7 +49,10 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
     try:
         yield server
     except BaseException:
-        alive = await is_alive(server, ALIVE_SECONDS)
+        try:
+            alive = await is_alive(server, ALIVE_SECONDS)
+        except asyncio.CancelledError:  # who watches the loops has found out meanwhile
+            alive = False
         if alive:
             raise
         raise blocked(server) from None

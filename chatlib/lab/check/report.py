@@ -1,6 +1,7 @@
 """Rules that are tried on a reader's code, and the report of what came of them."""
 
 import asyncio
+import contextvars
 import dataclasses
 import sys
 import threading
@@ -109,7 +110,8 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
         def work() -> None:
             printed.set(noted)
             with runner:
-                runner.run(try_all(report, rules, subject, unawaited, watched))
+                trying = try_all(report, rules, subject, unawaited, watched)
+                runner.run(trying, context=contextvars.copy_context())
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
