@@ -89,7 +89,8 @@ def test_a_server_that_a_rule_starts_is_named_where_it_blocks(no_deadline):
 
     report = report_on("blocks", rules, app)
     release.set()
-    assert "blocks the server: its thread is in hogs_the_loop()" in repr(report)
+    words = " ".join(repr(report).split())
+    assert "blocks the server: its thread is in hogs_the_loop()" in words
     assert [mark for _, mark, _ in report.lines] == ["✗", "·"]
 
 
@@ -168,3 +169,19 @@ def test_it_works_while_an_event_loop_runs_as_in_a_notebook():
 
 def test_what_is_wrong_reads_as_expected_and_got():
     assert str(Wrong("close 1003", "nothing")) == "expected close 1003, got: nothing"
+
+
+def test_a_report_is_as_wide_as_a_narrow_window(no_deadline):
+    rules = Rules()
+
+    @rules.rule("a rule of some words, " * 4, hint="a hint of some words, " * 10)
+    async def fails(subject):
+        raise Wrong("many words " * 10, "many others " * 10)
+
+    @rules.rule("another one", hint="")
+    async def comes_later(subject):
+        pass
+
+    lines = repr(report_on("wide", rules, None)).splitlines()
+    assert max(len(line) for line in lines) <= 76
+    assert lines[-1] == "  ✓ another one"

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import dataclasses
 import sys
+import textwrap
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 5.0  # how long the app may take over one rule
 SPARE_SECONDS = 3.0  # for what is done besides
-WIDTH = 90  # of a report, in characters
+WIDTH = 76  # of a report, in characters: what a window of 800 pixels shows
 APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to"
 
 RESTART = "Restart the kernel to be rid of it."
@@ -82,18 +83,35 @@ class Report:
         return bool(self.lines) and all(mark == "✓" for _, mark, _ in self.lines)
 
     def __repr__(self) -> str:
-        width = max((len(rule.says) for rule, _, _ in self.lines), default=0)
+        longest = max((len(rule.says) for rule, _, _ in self.lines), default=0)
+        width = min(longest, WIDTH - len("    ·  not tried yet"))
         text = [self.name]
         for rule, mark, came in self.lines:
             line = f"  {mark} {rule.says:<{width}}  {came}".rstrip()
-            if len(line) > WIDTH or "\n" in came:
-                line = f"  {mark} {rule.says}\n    " + came.replace("\n", "\n    ")
-            text.append(line)
+            if len(line) <= WIDTH and "\n" not in came:
+                text.append(line)
+            else:
+                text += wrapped(f"  {mark} {rule.says}")
+                for part in came.split("\n"):
+                    text += wrapped(f"    {part}")
             if mark == "✗":
-                text.append(f"    hint: {rule.hint}")
+                text += wrapped(f"    hint: {rule.hint}")
         if self.remark:
             text.append(f"  {self.remark}")
         return "\n".join(text)
+
+
+def wrapped(text: str) -> list[str]:
+    """Return `text` in lines of at most `WIDTH` characters, as far as there are spaces in it."""
+    indent = "    " + " " * (len(text) - len(text.lstrip()) - 2)
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [text]
 
 
 def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
@@ -161,7 +179,7 @@ async def try_all(
 
 def waits(report: Report, rules: Sequence[Rule]) -> None:
     """Note that `rules` were not tried."""
-    report.lines += [(rule, "·", "waits for the line above") for rule in rules]
+    report.lines += [(rule, "·", "not tried yet") for rule in rules]
 
 
 def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:
