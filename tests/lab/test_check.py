@@ -14,8 +14,8 @@ import chatlib.chat
 import chatlib.echo
 import chatlib.items
 from chatlib.lab import check, serve
-from chatlib.lab.check.bench import Bench, Wrong, serving
 from chatlib.lab.check.report import Rules, report_on, report_on_app
+from chatlib.lab.check.tools.bench import Bench, Wrong, serving
 
 spec = importlib.util.spec_from_file_location("broken", Path(__file__).with_name("broken.py"))
 broken = importlib.util.module_from_spec(spec)
@@ -134,7 +134,7 @@ def test_an_app_that_is_served_is_checked_where_it_runs():
 
 def test_a_page_that_joins_during_a_check_and_stays_fails_no_rule(monkeypatch):
     """As the page in the notebook does under Run All."""
-    monkeypatch.setattr("chatlib.lab.check.bench.QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("chatlib.lab.check.tools.bench.QUIET_SECONDS", 0.1)
     rules, stay = Rules(), contextlib.ExitStack()
 
     @rules.rule("the page joins", hint="")

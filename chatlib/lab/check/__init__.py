@@ -6,7 +6,9 @@ deadline. `check.summary()` says what you have solved.
 
 from typing import Any
 
-from chatlib.lab.check import (
+from chatlib.lab.check.progress import noted
+from chatlib.lab.check.report import Report, report_on, report_on_app
+from chatlib.lab.check.rules import (
     chapter_00,
     chapter_01,
     chapter_01_unmask,
@@ -21,9 +23,7 @@ from chatlib.lab.check import (
     open_fault,
     open_topics,
 )
-from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
-from chatlib.lab.check.progress import noted
-from chatlib.lab.check.report import Report, report_on, report_on_app
+from chatlib.lab.check.rules.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.summary import Summary, summary
 
 __all__ = [

@@ -11,13 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from chatlib.lab.check.bench import ALIVE_SECONDS, ORIGINS, Bench, blocked, notes_origins, servers
-from chatlib.lab.check.doors import what_is_no_app
-from chatlib.lab.check.mishap import Unawaited, let_go, shown
-from chatlib.lab.check.printed import noting_tracebacks, printed
+from chatlib.lab.check.tools.bench import (
+    ALIVE_SECONDS,
+    ORIGINS,
+    Bench,
+    blocked,
+    notes_origins,
+    servers,
+)
+from chatlib.lab.check.tools.doors import what_is_no_app
+from chatlib.lab.check.tools.mishap import Unawaited, let_go, shown
+from chatlib.lab.check.tools.printed import noting_tracebacks, printed
+from chatlib.lab.check.tools.watch import Watched, is_alive
+from chatlib.lab.check.tools.wrong import BLOCKS, Blocked, Wrong
 from chatlib.lab.check.verdict import explained, failure
-from chatlib.lab.check.watch import Watched, is_alive
-from chatlib.lab.check.wrong import BLOCKS, Blocked, Wrong
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.prompt import where_blocked
 from chatlib.lab.routes import unheard_handlers

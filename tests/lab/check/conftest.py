@@ -30,5 +30,5 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     A client has a ping answered before it gives up, and puppets need turns of the event loop and no
     time, so nothing comes too late.
     """
-    monkeypatch.setattr("chatlib.lab.check.client.PATIENCE", 0.2)
-    monkeypatch.setattr("chatlib.lab.check.play.PLAY_SECONDS", 0.5)
+    monkeypatch.setattr("chatlib.lab.check.tools.client.PATIENCE", 0.2)
+    monkeypatch.setattr("chatlib.lab.check.tools.play.PLAY_SECONDS", 0.5)

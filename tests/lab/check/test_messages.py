@@ -8,10 +8,10 @@ from answers import expect_rejected
 from fastapi import FastAPI, WebSocket
 
 from chatlib.lab import check, serve
-from chatlib.lab.check.bench import Outcome, Wrong, shorten
-from chatlib.lab.check.doors import why_not_let_in
-from chatlib.lab.check.mishap import shown, told
 from chatlib.lab.check.report import Rules, report_on
+from chatlib.lab.check.tools.bench import Outcome, Wrong, shorten
+from chatlib.lab.check.tools.doors import why_not_let_in
+from chatlib.lab.check.tools.mishap import shown, told
 
 # What ipykernel calls a cell; there is no such file.
 CELL = f"{tempfile.gettempdir()}/ipykernel_7/42.py"

@@ -201,5 +201,5 @@ def test_a_right_answer_is_accepted(name):
 
 
 def test_an_answer_that_never_comes_is_said_not_to(monkeypatch):
-    monkeypatch.setattr("chatlib.lab.check.chapter_00.GET_SECONDS", 0.2)
+    monkeypatch.setattr("chatlib.lab.check.rules.chapter_00.GET_SECONDS", 0.2)
     expect_rejected(check.ping(at_ping(never_answers)), STATUS, "your function does not return")

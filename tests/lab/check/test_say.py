@@ -329,7 +329,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_answer_is_rejected_by_its_rule(name, monkeypatch):
-    monkeypatch.setattr("chatlib.lab.check.bench.QUIET_SECONDS", 0.1)  # for one that stays
+    monkeypatch.setattr("chatlib.lab.check.tools.bench.QUIET_SECONDS", 0.1)  # for one that stays
     answer, rule, words = WRONG[name]
     expect_rejected(check.say(answer), rule, words)
     if kept:

@@ -216,6 +216,6 @@ def test_a_right_answer_is_accepted(name):
 
 
 def test_a_loop_that_never_ends_is_shown(monkeypatch):
-    monkeypatch.setattr("chatlib.lab.check.calling.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("chatlib.lab.check.tools.calling.CALL_SECONDS", 0.2)
     expect_rejected(check.unmask(never_ends), HELLO, "while len(text) < len(payload)")
     seen.set()
