@@ -185,3 +185,15 @@ def test_a_report_is_as_wide_as_a_narrow_window(no_deadline):
     lines = repr(report_on("wide", rules, None)).splitlines()
     assert max(len(line) for line in lines) <= 76
     assert lines[-1] == "  ✓ another one"
+
+
+def test_a_long_rule_that_holds_leaves_no_empty_line():
+    rules = Rules()
+
+    @rules.rule("a rule of so many words that they need " + "more and more room " * 4, hint="")
+    async def holds(subject):
+        pass
+
+    lines = repr(report_on("long", rules, None)).splitlines()
+    assert len(lines) > 2
+    assert all(line.strip() for line in lines)

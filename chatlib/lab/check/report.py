@@ -99,7 +99,7 @@ class Report:
                 text.append(line)
             else:
                 text += wrapped(f"  {mark} {rule.says}")
-                for part in came.split("\n"):
+                for part in came.split("\n") if came else ():
                     text += wrapped(f"    {part}")
             if mark == "✗":
                 text += wrapped(f"    hint: {rule.hint}")

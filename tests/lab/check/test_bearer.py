@@ -381,3 +381,17 @@ def test_a_right_answer_is_accepted(name):
 def test_an_http_exception_leaves_no_traceback():
     *_, (rule, mark, _) = check.bearer(http_exception).lines
     assert (rule.says, mark) == (QUIET, "✓")
+
+
+async def takes_the_second_word(authorization: Authorization = None):
+    if authorization is None or authorization.split(" ")[0] != "Bearer":
+        raise WebSocketException(1008)
+    if not authorization.split(" ")[1]:
+        raise WebSocketException(1008)
+    return behind(authorization)
+
+
+def test_an_error_that_one_header_alone_leads_to_is_a_traceback_too():
+    report = check.bearer(takes_the_second_word)
+    assert "IndexError" in repr(report)
+    assert [rule.says for rule, mark, _ in report.lines if mark == "✗"] == [EMPTY, QUIET]

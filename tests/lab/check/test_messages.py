@@ -30,7 +30,7 @@ def test_a_mistake_in_a_cell_is_shown_with_its_line():
     assert repr(check.say(names["say"])).splitlines()[2:5] == [
         "    your code raised IndexError: list index out of range",
         "      line 3 of your cell: return words[2]",
-        "    hint: begin with that line: what it raises ends your function",
+        "    hint: look at that line first: the exception ended your function there",
     ]
 
 
