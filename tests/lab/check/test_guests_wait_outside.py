@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketState
 from chatlib.lab import check
 
 CLOSED = "a guest is let in and then closed with 4401"
+OUTSIDE = "a guest never reaches the endpoint"
 WHY = "the reason is 'sign in first'"
 STAY = "anybody else stays connected"
 APART = "a guest and another client do not mix"
@@ -21,17 +22,52 @@ QUIET = "none of this left a traceback in the log"
 
 
 def guests(code=4401, reason="sign in first", is_guest=lambda token: token.startswith("guest-")):
-    """Return an answer that closes with these whom `is_guest` takes for one."""
+    """Return an answer that raises with these for whom `is_guest` takes for one."""
 
     async def guests_wait_outside(websocket: WebSocket):
         await websocket.accept()
         if is_guest(websocket.query_params.get("token", "")):
-            await websocket.close(code, reason)
+            raise WebSocketException(code, reason)
 
     return guests_wait_outside
 
 
 async def stub(websocket: WebSocket) -> None: ...
+
+
+async def closes_and_returns(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+
+
+async def closes_by_hand(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.send({"type": "websocket.close", "code": 4401, "reason": "sign in first"})
+
+
+async def closes_and_yields(websocket: WebSocket):
+    await closes_and_returns(websocket)
+    yield
+
+
+async def closes_some_and_raises_for_others(websocket: WebSocket):
+    if "name" in websocket.query_params:
+        return await closes_and_returns(websocket)
+    return await guests()(websocket)
+
+
+async def returns_the_exception(websocket: WebSocket):
+    await closes_and_returns(websocket)
+    return WebSocketException(4401, "sign in first")
+
+
+async def closes_and_raises(websocket: WebSocket):
+    await websocket.accept()
+    if websocket.query_params.get("token", "").startswith("guest-"):
+        await websocket.close(4401, "sign in first")
+        raise WebSocketException(4401, "sign in first")
 
 
 async def refuses(websocket: WebSocket):
@@ -49,13 +85,13 @@ async def closes_before_it_accepts(websocket: WebSocket):
 async def accepts_guests_alone(websocket: WebSocket):
     if websocket.query_params.get("token", "").startswith("guest-"):
         await websocket.accept()
-        await websocket.close(4401, "sign in first")
+        raise WebSocketException(4401, "sign in first")
 
 
 async def takes_a_token_for_granted(websocket: WebSocket):
     await websocket.accept()
     if websocket.query_params["token"].startswith("guest-"):
-        await websocket.close(4401, "sign in first")
+        raise WebSocketException(4401, "sign in first")
 
 
 async def forgets_await_before_accept(websocket: WebSocket):
@@ -71,9 +107,8 @@ async def forgets_await_before_close(websocket: WebSocket):
 async def listens(websocket: WebSocket):
     await websocket.accept()
     if websocket.query_params.get("token", "").startswith("guest-"):
-        await websocket.close(4401, "sign in first")
-    else:
-        await websocket.receive_text()
+        raise WebSocketException(4401, "sign in first")
+    await websocket.receive_text()
 
 
 async def speaks(websocket: WebSocket):
@@ -121,7 +156,7 @@ async def waits_for_a_word(websocket: WebSocket):
 
 
 async def never_comes_to_its_end(websocket: WebSocket):
-    await guests()(websocket)
+    await closes_and_returns(websocket)
     if websocket.query_params.get("token", "").startswith("guest-"):
         await asyncio.Event().wait()
 
@@ -153,7 +188,7 @@ class KeepsTheClient:
         self.websocket = websocket
         await websocket.accept()
         if self.websocket.query_params.get("token", "").startswith("guest-"):
-            await self.websocket.close(4401, "sign in first")
+            raise WebSocketException(4401, "sign in first")
 
 
 class Guests:
@@ -165,7 +200,17 @@ WRONG = {
     "the stub": (stub, CLOSED, "await websocket.accept() comes first"),
     "it refuses": (refuses, CLOSED, "a close code needs an open WebSocket"),
     "it closes before it accepts": (closes_before_it_accepts, CLOSED, "got: HTTP 403"),
-    "another code": (guests(code=1008), CLOSED, "if the token starts with"),
+    "it closes and returns": (
+        closes_and_returns,
+        OUTSIDE,
+        "the endpoint ran for /ws?token=guest-1",
+    ),
+    "a close by hand": (closes_by_hand, OUTSIDE, "an exception ends the call"),
+    "a close in front of yield": (closes_and_yields, OUTSIDE, "an exception ends the call"),
+    "it closes some": (closes_some_and_raises_for_others, OUTSIDE, "/ws?name=ana&token=guest-2"),
+    "it returns the exception": (returns_the_exception, OUTSIDE, "an exception ends the call"),
+    "it closes and raises": (closes_and_raises, QUIET, "after a close there is nothing"),
+    "another code": (guests(code=1008), CLOSED, "a token that starts with 'guest-'"),
     "no guest at all": (guests(is_guest=lambda token: False), CLOSED, "the message 'you may'"),
     "one guest alone": (guests(is_guest="guest-1".__eq__), CLOSED, "the message 'you may'"),
     "no reason": (guests(reason=None), WHY, "with the reason 'sign in first', got: close 4401"),
@@ -189,7 +234,7 @@ WRONG = {
         STAY,
         "to stay for /ws?token=Guest-1, got: close 4401",
     ),
-    "a task that nobody awaits": (leaves_the_close_to_a_task, CLOSED, "`await` the close"),
+    "a task that nobody awaits": (leaves_the_close_to_a_task, OUTSIDE, "the endpoint ran"),
     "behind yield": (closes_at_the_end, CLOSED, "right after accept()"),
     "it waits for a word": (waits_for_a_word, CLOSED, "for a guest that says nothing"),
     "it never comes to its end": (never_comes_to_its_end, CLOSED, "comes to its end at once"),
@@ -203,13 +248,13 @@ WRONG = {
 async def without_types(ws):
     await ws.accept()
     if (ws.query_params.get("token") or "")[:6] == "guest-":
-        await ws.close(code=4401, reason="sign in first")
+        raise WebSocketException(code=4401, reason="sign in first")
 
 
 async def with_query(socket: WebSocket, token: Annotated[str, Query()] = ""):
     await socket.accept()
     if token.startswith("guest-"):
-        await socket.close(reason="sign in first", code=4401)
+        raise WebSocketException(reason="sign in first", code=4401)
 
 
 async def with_default(ws: WebSocket, token: str | None = None):
@@ -229,11 +274,15 @@ async def two(websocket: WebSocket, code: int):
 
 
 async def in_tasks(websocket: WebSocket):
-    """It gives way before the close, so that a client may have left by then."""
+    """It gives way before the exception, so that a client may have left by then."""
     async with asyncio.TaskGroup() as group:
         group.create_task(websocket.accept())
     if websocket.query_params.get("token", "").startswith("guest-"):
-        await asyncio.create_task(websocket.close(4401, "sign in first"))
+        await asyncio.create_task(refuse())
+
+
+async def refuse():
+    raise WebSocketException(4401, "sign in first")
 
 
 async def by_hand(websocket: WebSocket):
@@ -241,8 +290,7 @@ async def by_hand(websocket: WebSocket):
     await websocket.send({"type": "websocket.accept"})
     match websocket.query_params.get("token", "").partition("guest-"):
         case ("", "guest-", _):
-            close = {"type": "websocket.close", "code": 4401, "reason": "sign in first"}
-            await websocket.send(close)
+            raise WebSocketException(4401, "sign in first")
 
 
 def is_guest(connection: HTTPConnection):
@@ -252,7 +300,7 @@ def is_guest(connection: HTTPConnection):
 async def asks_another(websocket: WebSocket, guest: Annotated[bool, Depends(is_guest)]):
     await websocket.accept()
     if guest:
-        await websocket.close(4401, "sign in first")
+        await refuse()
     return guest
 
 
@@ -260,7 +308,7 @@ RIGHT = {
     "the solution": guests(),
     "no types": without_types,
     "a parameter for the token": with_query,
-    "an exception after accept": with_default,
+    "a default": with_default,
     "yield": with_yield,
     "an instance of a class": Guests(),
     "tasks that are awaited": in_tasks,

@@ -18,10 +18,9 @@ from chatlib.lab.check.tools.calling import expect_function
 __all__ = ["BEARER", "GUESTS"]
 
 GUESTS = Rules()
-CLOSES = "right after accept(): if the token starts with 'guest-', await websocket.close(4401, …)"
+CLOSES = "right after accept(): a token that starts with 'guest-' ends the connection with 4401"
 LISTENS = "the function comes to its end at once: the endpoint behind it does the talking"
 STAYS_TOO = "a client without a token stays, too: a parameter for it needs a default"
-TOO_LATE = "`await` the close: what is left to a task that nobody awaits comes too late"
 
 GUEST, MEMBER = "?token=guest-1", "?token=member-1"
 ANA = "?token=ana&name=guest-1"
@@ -37,8 +36,7 @@ NO_TOKEN = ("", "?name=guest-1", "?mytoken=guest-1")
     essential=True,
 )
 async def guests_are_closed(function: Any) -> None:
-    found_open: list[WebSocket] = []
-    async with serving(app_that_greets(function, found_open)) as server:
+    async with serving(app_that_greets(function)) as server:
         bench = Bench(server)
         for query in (GUEST, GUEST, *GUESTS_TOO, f"?token=guest-{secrets.token_hex(3)}"):
             async with bench.client(f"/ws{query}") as client:
@@ -53,12 +51,26 @@ async def guests_are_closed(function: Any) -> None:
             except Wrong as wrong:
                 raise wrong.where("a guest that says nothing") from None
         await bench.no_handler_runs_on(hint=LISTENS)
-    if found_open:
-        came = "it was still open when the endpoint began"
-        raise Wrong("a guest to be closed by the end of your function", came, hint=TOO_LATE)
 
 
-@GUESTS.rule("the reason is 'sign in first'", hint="websocket.close(code, reason)")
+@GUESTS.rule(
+    "a guest never reaches the endpoint",
+    hint="after a function that returns, the endpoint runs; an exception ends the call, and "
+    "WebSocketException closes too",
+)
+async def guests_stay_outside(function: Any) -> None:
+    reached: list[str] = []
+    async with serving(app_that_greets(function, reached)) as server:
+        bench = Bench(server)
+        for query in (GUEST, *GUESTS_TOO):
+            async with bench.client(f"/ws{query}") as client:
+                await client.next_message()
+        await bench.no_handler_runs_on(hint=LISTENS)
+    if reached:
+        raise Wrong("a call that ends in your function", f"the endpoint ran for /ws?{reached[0]}")
+
+
+@GUESTS.rule("the reason is 'sign in first'", hint="WebSocketException(code, reason)")
 async def guests_are_told_why(function: Any) -> None:
     async with (
         serving(app_that_greets(function)) as server,
@@ -121,20 +133,20 @@ async def guests_leave_quietly(function: Any) -> None:
         await bench.no_traceback()
 
 
-def app_that_greets(function: Any, found_open: list[WebSocket] | None = None) -> FastAPI:
+def app_that_greets(function: Any, reached: list[str] | None = None) -> FastAPI:
     """Return an app whose `/ws` has `function` greet a client, and then answers it.
 
     Args:
         function: what the reader handed in.
-        found_open: where each WebSocket is noted that is open when the endpoint begins.
+        reached: where the query of each client is noted for which the endpoint begins.
     """
     expect_function(function, "(websocket)")
     app = FastAPI()
 
     @app.websocket("/ws")
     async def endpoint(websocket: WebSocket, _: Annotated[Any, Depends(greeter(function))]) -> None:
-        if found_open is not None and is_open(websocket):
-            found_open.append(websocket)
+        if reached is not None:
+            reached.append(websocket.url.query)
         while is_open(websocket):
             message = await websocket.receive()
             if message["type"] == "websocket.receive" and is_open(websocket):
