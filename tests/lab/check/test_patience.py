@@ -41,11 +41,15 @@ WRONG = {
         "longer than half a second",
     ),
     "hardly any patience": (Room(patience=0.001, min_rate=1.0), LASTS, "to be kept"),
-    "a little more than a gulp": (Room(patience=0.8, min_rate=313.0), LASTS, "at most one gulp"),
+    "a little more than a portion": (
+        Room(patience=0.8, min_rate=313.0),
+        LASTS,
+        "one portion of 250",
+    ),
     "the rate of the line, 500 bytes a second": (
         Room(patience=0.8, min_rate=500.0),
         LASTS,
-        "patience × min_rate at most one gulp",
+        "patience × min_rate is that at most",
     ),
     "two bytes are enough": (
         Room(patience=0.8, min_rate=2.5),
@@ -73,7 +77,7 @@ RIGHT = {
     "less patience": Room(patience=0.6, min_rate=100.0),
     "just longer than the pause": Room(patience=0.51, min_rate=100.0),
     "the most patience": Room(patience=0.9, min_rate=100.0),
-    "a little less than a gulp": Room(patience=0.8, min_rate=312.0),
+    "a little less than a portion": Room(patience=0.8, min_rate=312.0),
     "a little more than two bytes": Room(patience=0.8, min_rate=2.6),
     "with other numbers besides": Room(1, 0.8, 100.0, hold=0.001, on_full="evict"),
     "a hold for ever": Room(patience=0.8, min_rate=100.0, hold=math.inf),

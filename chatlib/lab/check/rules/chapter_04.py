@@ -57,7 +57,7 @@ async def cursor_log_keeps_places(log_class: Any) -> None:
 
 @CURSOR_LOG.rule(
     "a cursor that has fallen off gets what is left, and True",
-    hint="it has fallen off where it is smaller than self.first; begin there instead",
+    hint="it has fallen off where it is smaller than self.first",
     essential=True,
 )
 async def cursor_log_tells_of_a_loss(log_class: Any) -> None:

@@ -19,12 +19,13 @@ PATIENCE = Rules()
     essential=True,
 )
 async def patience_ends(room: Any) -> None:
-    await is_cut_off_within(1.0, room, gulp=0)
+    await is_cut_off_within(1.0, room, portion=0)
 
 
 @PATIENCE.rule(
     "a member that takes 250 bytes every half second stays",
-    hint="patience is longer than half a second, and patience × min_rate at most one gulp",
+    hint="patience is longer than half a second, and that time may hold only one portion of 250 "
+    "bytes: patience × min_rate is that at most",
 )
 async def patience_lasts(room: Any) -> None:
     seconds = min(await asyncio.to_thread(seconds_until_cut_off, rules_of(room), 250))
@@ -37,12 +38,12 @@ async def patience_lasts(room: Any) -> None:
     hint="patience × min_rate is more than the two bytes that may come in that time",
 )
 async def patience_is_not_fooled(room: Any) -> None:
-    await is_cut_off_within(1.0, room, gulp=1)
+    await is_cut_off_within(1.0, room, portion=1)
 
 
-async def is_cut_off_within(limit: float, room: Any, gulp: int) -> None:
-    """Expect `room` to cut off a client that takes `gulp` bytes every half second."""
-    seconds = max(await asyncio.to_thread(seconds_until_cut_off, rules_of(room), gulp))
+async def is_cut_off_within(limit: float, room: Any, portion: int) -> None:
+    """Expect `room` to cut off a client that takes `portion` bytes every half second."""
+    seconds = max(await asyncio.to_thread(seconds_until_cut_off, rules_of(room), portion))
     if seconds > limit:
         came = f"after {seconds:.2f} s" if seconds < FOR_EVER else f"not in {WATCHED:.0f} s"
         raise Wrong(f"to be cut off within {limit:.0f} s", came)

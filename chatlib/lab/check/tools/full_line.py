@@ -16,16 +16,16 @@ from chatlib.core.room import Room
 WATCHED, FOR_EVER = 20.0, math.inf  # seconds
 
 
-def seconds_until_cut_off(rules: Patience, gulp: int) -> list[float]:
+def seconds_until_cut_off(rules: Patience, portion: int) -> list[float]:
     """Return after how long a room with these rules cuts off a client: in several cases, the worst
     among them, and `FOR_EVER` where it has not done so after `WATCHED` seconds.
 
-    The client's connection is full, and every half second it takes `gulp` bytes of what waits. It
-    fills up just as the room looks or just after, and right before a gulp or right after one. The
-    seconds are counted and not waited for.
+    The client's connection is full, and every half second it takes `portion` bytes of what waits.
+    It fills up just as the room looks or just after, and right before a portion or right after one.
+    The seconds are counted and not waited for.
     """
 
-    async def run(full_since: float, gulps_before: int) -> float:
+    async def run(full_since: float, portions_before: int) -> float:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountedTime)
         # Nobody waits for this member, so its limit says nothing, and a small one would hold us up.
@@ -37,8 +37,8 @@ def seconds_until_cut_off(rules: Patience, gulp: int) -> list[float]:
         step = rules.interval / (4 if rules.interval > 0.04 else 1)
         for number in range(1, int(WATCHED / step) + 1):
             loop.now = number * step
-            # A gulp at the very moment of a look comes too late for it.
-            line.taken = gulp * (gulps_before + math.ceil((loop.now - full_since) / 0.5) - 1)
+            # A portion at the very moment of a look comes too late for it.
+            line.taken = portion * (portions_before + math.ceil((loop.now - full_since) / 0.5) - 1)
             quick.taken += 2**40
             await asyncio.sleep(0)  # what is due now
             await asyncio.sleep(0)
