@@ -16,6 +16,7 @@ THROWN_AWAY = "what the client says is thrown away, text or bytes, and the feed 
 RETURNS = "it returns when the client has left, though nothing is in the queue"
 TAKES_NOTHING = "after the client has left, it takes nothing more from the queue"
 NO_TASK = "it leaves no task behind"
+RAISES_NOTHING = "a send that fails before the client is known to have left: it raises nothing"
 
 
 async def send_all(websocket, queue):
@@ -358,8 +359,63 @@ async def will_not_be_cancelled(websocket, queue):
     sending.cancel()
 
 
+async def lets_a_failed_send_out(websocket, queue):
+    async def send():
+        while True:
+            await websocket.send_text(await queue.get())
+
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send())
+        await until_gone(websocket)
+        sending.cancel()
+
+
+async def awaits_a_task_that_has_failed(websocket, queue):
+    async def send():
+        while True:
+            await websocket.send_text(await queue.get())
+
+    sending = asyncio.create_task(send())
+    await until_gone(websocket)
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+
+
+async def catches_where_it_receives_alone(websocket, queue):
+    item, message = asyncio.ensure_future(queue.get()), asyncio.ensure_future(websocket.receive())
+    try:
+        while True:
+            await asyncio.wait({item, message}, return_when=asyncio.FIRST_COMPLETED)
+            if message.done():
+                if message.result()["type"] == "websocket.disconnect":
+                    return
+                message = asyncio.ensure_future(websocket.receive())
+            if item.done():
+                await websocket.send_text(item.result())
+                item = asyncio.ensure_future(queue.get())
+    finally:
+        item.cancel()
+        message.cancel()
+
+
+async def sends_again_and_again(websocket, queue):
+    async def send():
+        while True:
+            text = await queue.get()
+            with contextlib.suppress(WebSocketDisconnect):
+                await websocket.send_text(text)
+                continue
+            await websocket.send_text(text)
+
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send())
+        await until_gone(websocket)
+        sending.cancel()
+
+
 WRONG = {
-    "as handed out": (as_handed_out, RETURNS, "it runs on after the client has left"),
+    "as handed out": (as_handed_out, RETURNS, "listen meanwhile, and end both"),
     "sends one": (sends_one, ARRIVES, "nothing within"),
     "receives first": (receives_first, ARRIVES, "nothing within"),
     "stops at an empty text": (stops_at_an_empty_text, ARRIVES, "''"),
@@ -389,7 +445,11 @@ WRONG = {
     "closes what is closed": (closes_afterwards, RETURNS, "follow raised"),
     "looks at the state": (looks_at_the_state, RETURNS, "it runs on after the client has left"),
     "polls the state": (polls_the_state, RETURNS, "it runs on after the client has left"),
-    "joins the sender": (joins_the_sender, RETURNS, "listen meanwhile, and end both"),
+    "joins the sender": (
+        joins_the_sender,
+        RETURNS,
+        "A TaskGroup ends the others only on an error",
+    ),
     "lets it escape": (lets_it_escape, RETURNS, "follow raised WebSocketDisconnect"),
     "catches without a star": (catches_without_a_star, RETURNS, "follow raised ExceptionGroup"),
     "awaits what it cancelled": (awaits_what_it_cancelled, RETURNS, "follow raised CancelledError"),
@@ -404,6 +464,18 @@ WRONG = {
     "says stop in the queue": (says_stop_in_the_queue, TAKES_NOTHING, "3 in the queue"),
     "will not be cancelled": (will_not_be_cancelled, TAKES_NOTHING, "in the queue"),
     "leaves a heartbeat": (leaves_a_heartbeat, NO_TASK, "1, still running"),
+    "lets a failed send out": (lets_a_failed_send_out, RAISES_NOTHING, "raised ExceptionGroup"),
+    "awaits a task that has failed": (
+        awaits_a_task_that_has_failed,
+        RAISES_NOTHING,
+        "follow raised WebSocketDisconnect after a send has failed",
+    ),
+    "in one task, and catches nothing": (
+        catches_where_it_receives_alone,
+        RAISES_NOTHING,
+        "catch WebSocketDisconnect around send_text",
+    ),
+    "sends again after a failure": (sends_again_and_again, RAISES_NOTHING, "ExceptionGroup"),
 }
 
 
@@ -471,7 +543,8 @@ async def in_one_task(websocket, queue):
                 return
             message = asyncio.ensure_future(websocket.receive())
         if item.done():
-            await websocket.send_text(item.result())
+            with contextlib.suppress(WebSocketDisconnect):
+                await websocket.send_text(item.result())
             item = asyncio.ensure_future(queue.get())
 
 
@@ -582,7 +655,8 @@ async def looks_now_and_then(websocket, queue):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
                 text = await queue.get()
-            await websocket.send_text(text)
+            with contextlib.suppress(WebSocketDisconnect):
+                await websocket.send_text(text)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
                 if (await websocket.receive())["type"] == "websocket.disconnect":

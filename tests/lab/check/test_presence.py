@@ -20,6 +20,7 @@ NAMES = "names that are alike are of different users: 'mia2', 'mia' and 'Mia'"
 AGAIN = "who comes again is announced again, and so is the leaving"
 AT_ONCE = "two tabs that come at the same time, and go so: all are told once"
 STOPS_NOBODY = "a tab that is dead, or closes just then, keeps nobody else from hearing"
+CANCELLED = "a tab whose handler is cancelled, at any moment, has gone too"
 ANY_END = "a tab that is cut off, or closed for a binary message, has gone too"
 
 
@@ -39,9 +40,9 @@ class Lobby:
         @self.app.websocket("/ws/{user}")
         async def be_in_the_lobby(websocket: WebSocket, user: str):
             await websocket.accept()
-            await come(self, user, websocket)
-            self.room.join(websocket)
             try:
+                await come(self, user, websocket)
+                self.room.join(websocket)
                 while True:
                     text = await receive_text(websocket)
                     if hear is None:
@@ -164,6 +165,46 @@ def counts_down_in_the_except():
             await counts_down(lobby, user, websocket)
         except KeyError:
             await websocket.close(1003)
+
+    return app
+
+
+def counts_down_unless_cancelled():
+    """An app that counts down after every disconnect, and not in `finally`."""
+    app, lobby = FastAPI(), Lobby()
+
+    @app.websocket("/ws/{user}")
+    async def be_in_the_lobby(websocket: WebSocket, user: str):
+        await websocket.accept()
+        await counts_up(lobby, user, websocket)
+        lobby.room.join(websocket)
+        try:
+            while True:
+                await lobby.room.publish(f"{user}: {await receive_text(websocket)}")
+        except WebSocketDisconnect:
+            lobby.room.leave(websocket)
+            await counts_down(lobby, user, websocket)
+
+    return app
+
+
+def counts_up_before_the_try():
+    """An app that counts up and tells it where no `finally` counts down again."""
+    app, lobby = FastAPI(), Lobby(room=OneAfterTheOther)
+
+    @app.websocket("/ws/{user}")
+    async def be_in_the_lobby(websocket: WebSocket, user: str):
+        await websocket.accept()
+        await counts_up(lobby, user, websocket)
+        lobby.room.join(websocket)
+        try:
+            while True:
+                await lobby.room.publish(f"{user}: {await receive_text(websocket)}")
+        except WebSocketDisconnect:
+            pass
+        finally:
+            lobby.room.leave(websocket)
+            await counts_down(lobby, user, websocket)
 
     return app
 
@@ -309,9 +350,9 @@ def with_a_plain_list():
         await websocket.accept()
         everybody.append(websocket)
         tabs[user] += 1
-        if tabs[user] == 1:
-            await publish(f"{user} is here")
         try:
+            if tabs[user] == 1:
+                await publish(f"{user} is here")
             while True:
                 await publish(f"{user}: {await receive_text(websocket)}")
         except WebSocketDisconnect:
@@ -386,6 +427,16 @@ WRONG = {
     "twice": (Lobby(tells_twice, counts_down).app, FIRST, "is here"),
     "only when it speaks": (Lobby(hear=tells_when_it_speaks).app, FIRST, "'bea is here'"),
     "only after a goodbye": (Lobby(counts_up, only_after_a_goodbye).app, ANY_END, "finally"),
+    "in the except, of every disconnect": (
+        counts_down_unless_cancelled(),
+        CANCELLED,
+        "since the handler of her only tab was cancelled",
+    ),
+    "counts up before the try": (
+        counts_up_before_the_try(),
+        CANCELLED,
+        "'quinn has left', since the handler of her only tab was cancelled",
+    ),
     "in the except": (counts_down_in_the_except(), ANY_END, "finally"),
     "says nothing any more": (Lobby(counts_up, counts_down, to_nobody).app, TALK, "nothing within"),
     "says it differently": (Lobby(counts_up, counts_down, in_capitals).app, TALK, "nothing within"),
@@ -408,16 +459,18 @@ def with_sets():
         everybody.join(websocket)
         first = not tabs[user]
         tabs[user].add(websocket)
-        if first:
-            await everybody.publish(f"{user} is here")
-        with contextlib.suppress(WebSocketDisconnect):
-            while True:
-                await everybody.publish(f"{user}: {await receive_text(websocket)}")
-        tabs[user].remove(websocket)
-        everybody.leave(websocket)
-        if not tabs[user]:
-            del tabs[user]
-            await everybody.publish(f"{user} has left")
+        try:
+            if first:
+                await everybody.publish(f"{user} is here")
+            with contextlib.suppress(WebSocketDisconnect):
+                while True:
+                    await everybody.publish(f"{user}: {await receive_text(websocket)}")
+        finally:
+            tabs[user].remove(websocket)
+            everybody.leave(websocket)
+            if not tabs[user]:
+                del tabs[user]
+                await everybody.publish(f"{user} has left")
 
     return app
 
@@ -430,10 +483,10 @@ def with_a_list_and_a_manager():
     @app.websocket("/ws/{user}")
     async def be_in_the_lobby(websocket: WebSocket, user: str):
         names.append(user)
-        if names.count(user) == 1:
-            await manager.broadcast(f"{user} is here")
-        await manager.connect(websocket)
         try:
+            if names.count(user) == 1:
+                await manager.broadcast(f"{user} is here")
+            await manager.connect(websocket)
             async for text in websocket.iter_text():
                 await manager.broadcast(f"{user}: {text}")
         except KeyError:
@@ -457,10 +510,10 @@ def with_a_context_manager():
         @contextlib.asynccontextmanager
         async def tab(self, user, websocket):
             self.tabs.setdefault(user, []).append(websocket)
-            if self.tabs[user] == [websocket]:
-                await self.room.publish(f"{user} is here")
-            self.room.join(websocket)
             try:
+                if self.tabs[user] == [websocket]:
+                    await self.room.publish(f"{user} is here")
+                self.room.join(websocket)
                 yield
             finally:
                 self.room.leave(websocket)
@@ -490,22 +543,24 @@ def with_raw_messages():
     async def be_in_the_lobby(websocket: WebSocket, name: str):
         await websocket.accept()
         tabs[name] = tabs.get(name, 0) + 1
-        if tabs[name] == 1:
-            await room.publish(f"{name} is here")
-        room.join(websocket)
-        while True:
-            match await websocket.receive():
-                case {"text": str(text)}:
-                    await room.publish(f"{name}: {text}")
-                case {"type": "websocket.disconnect"}:
-                    break
-                case _:
-                    await websocket.close(1003, "text only")
-                    break
-        room.leave(websocket)
-        tabs[name] -= 1
-        if tabs[name] == 0:
-            await room.publish(f"{name} has left")
+        try:
+            if tabs[name] == 1:
+                await room.publish(f"{name} is here")
+            room.join(websocket)
+            while True:
+                match await websocket.receive():
+                    case {"text": str(text)}:
+                        await room.publish(f"{name}: {text}")
+                    case {"type": "websocket.disconnect"}:
+                        break
+                    case _:
+                        await websocket.close(1003, "text only")
+                        break
+        finally:
+            room.leave(websocket)
+            tabs[name] -= 1
+            if tabs[name] == 0:
+                await room.publish(f"{name} has left")
 
     return app
 
@@ -514,15 +569,19 @@ lock = asyncio.Lock()
 
 
 async def counts_up_with_a_lock(lobby, user, websocket):
+    lobby.tabs[user] += 1
+    first = lobby.tabs[user] == 1
     async with lock:
         await asyncio.sleep(0)
-        await counts_up(lobby, user, websocket)
+        if first:
+            await lobby.room.publish(f"{user} is here")
 
 
 async def tells_the_newcomer_who_is_here(lobby, user, websocket):
-    for name in lobby.tabs:
-        await websocket.send_text(f"also here: {name}")
+    others = list(lobby.tabs)
     await counts_up(lobby, user, websocket)
+    for name in others:
+        await websocket.send_text(f"also here: {name}")
 
 
 async def hears_itself(lobby, user, websocket):

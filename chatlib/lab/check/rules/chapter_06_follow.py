@@ -1,11 +1,13 @@
 """The rules of the first exercise of chapter 06: a handler that only sends."""
 
+import asyncio
 import contextlib
 from typing import Any
 
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.tools.bench import Wrong
-from chatlib.lab.check.tools.feed import WAYS_TO_LEAVE, following
+from chatlib.lab.check.tools.feed import RETURN_SECONDS, WAYS_TO_LEAVE, following
+from chatlib.lab.check.tools.puppet import Puppet, turns
 
 FOLLOW = Rules()
 
@@ -86,3 +88,31 @@ async def no_task_is_left(function: Any) -> None:
         left = await it.inside(it.feed.tasks_left())
         if left:
             raise Wrong("no task that follow started", f"{left}, still running")
+
+
+@FOLLOW.rule(
+    "a send that fails before the client is known to have left: it raises nothing",
+    hint="catch WebSocketDisconnect around send_text: a send may learn first that nobody is there",
+)
+async def a_failed_send_is_no_error(function: Any) -> None:
+    puppet, queue = Puppet("/ws"), asyncio.Queue[str]()
+    await puppet.websocket.accept()
+    running = asyncio.ensure_future(function(puppet.websocket, queue))
+    try:
+        queue.put_nowait("one")
+        await turns()
+        puppet.gone = True  # a send fails from now on, and receive still waits
+        queue.put_nowait("two")
+        await turns()
+        puppet.goes()
+        await asyncio.wait({running}, timeout=RETURN_SECONDS)
+        if not running.done():
+            raise Wrong("follow to return", "it runs on after a send has failed")
+        if running.cancelled():
+            raise Wrong("follow to return", "follow raised CancelledError")
+        if (error := running.exception()) is not None:
+            came = f"follow raised {type(error).__name__} after a send has failed"
+            raise Wrong("follow to return", came)
+    finally:
+        running.cancel()
+        await asyncio.wait({running}, timeout=RETURN_SECONDS)

@@ -7,7 +7,7 @@ from chatlib.lab.check.report import Rules
 from chatlib.lab.check.tools.bench import Bench, Wrong, shorten
 from chatlib.lab.check.tools.lobby import COMINGS, HELLO, in_words, lobby
 from chatlib.lab.check.tools.play import PLAY_SECONDS, STOPS_NOBODY, Actor, Name, Play, stops_nobody
-from chatlib.lab.check.tools.puppet import turns
+from chatlib.lab.check.tools.puppet import TURNS, turns
 
 PRESENCE = Rules()
 
@@ -171,6 +171,54 @@ async def comes_again(play: Play, user: str, *, at_once: bool) -> None:
         news = [str(text) for text in watcher.puppet.heard if text in (here, left)]
     if news not in ([here], [here, left, here]):
         raise Wrong(f"{here!r} to be the last, since {user} has come again", in_words(news))
+
+
+@PRESENCE.rule(
+    "a tab whose handler is cancelled, at any moment, has gone too",
+    hint="count up inside `try` and down in `finally`: what is cancelled raises CancelledError",
+)
+async def a_cancelled_handler_counts(bench: Bench) -> None:
+    play = Play(bench, hears=user_says)
+    for moment in range(TURNS):
+        await play.run(is_cancelled(play, f"pat{moment}", moment))
+    await play.run(is_cancelled(play, "quinn", None))
+
+
+async def is_cancelled(play: Play, user: str, moment: int | None) -> None:
+    """Expect that all are told rightly when a tab of `user` is cancelled, and she comes again.
+
+    It is cancelled `moment` turns of the event loop after it has come, or else while the others
+    are told that she is here.
+    """
+    here, left = f"{user} is here", f"{user} has left"
+
+    def last_news() -> str:
+        news = [str(text) for text in watcher.puppet.heard if text in (here, left)]
+        return news[-1] if news else "nothing"
+
+    async def cancel_if_told() -> None:
+        if watcher.puppet.heard[-1] == here:
+            watcher.puppet.meanwhile = None
+            tab.handler.cancel()
+            await turns()
+
+    async with play.cast("lea") as actors:
+        watcher = actors[0]
+        if moment is None:
+            watcher.puppet.meanwhile = cancel_if_told
+        actors.append(tab := Actor(play, user))
+        await turns(TURNS if moment is None else moment)
+        if watcher.puppet.meanwhile is not None or moment is not None:  # not yet cancelled
+            watcher.puppet.meanwhile = None
+            tab.handler.cancel()
+        await asyncio.wait({tab.handler}, timeout=PLAY_SECONDS)
+        await turns()
+        if (came := last_news()) == here:
+            raise Wrong(f"{left!r}, since the handler of her only tab was cancelled", repr(came))
+        actors.append(again := Actor(play, user))
+        await again.speaks("back again", watcher)
+        if (came := last_news()) != here:
+            raise Wrong(f"{here!r}, since {user} has come again after a cancelled handler", came)
 
 
 def user_says(user: Name, text: str) -> str:

@@ -15,6 +15,10 @@ from chatlib.lab.check.tools.calling import expect_function
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 
+KNOWS_AND_WAITS = (
+    "your code has received that the client left, and something still waits: cancel that task. A "
+    "TaskGroup ends the others only on an error"
+)
 LEAVE_SECONDS = 2.0  # how long it may take until the server knows that the client has left
 RETURN_SECONDS = 0.5  # and then `follow`, if it looks now and then and is not woken up
 A_FEW_TURNS = 5  # of the event loop: what waits for a queue, or was cancelled, has run by then
@@ -33,6 +37,7 @@ class Feed:
         outcome: what became of the call of `follow`, in words; empty while it runs.
         tasks: what `follow` has started.
         left: set once the server knows that the client has left.
+        told: whether a call of `receive` has returned that.
         abandoned: whether the check is over, and `follow` shall end.
     """
 
@@ -42,7 +47,7 @@ class Feed:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.last_items: list[str] = []
         self.outcome = ""
-        self.abandoned = False
+        self.told = self.abandoned = False
         self.left, self.ended = asyncio.Event(), asyncio.Event()
         self.handler: asyncio.Task[Any] | None = None
         self.tasks: list[asyncio.Task[Any]] = []
@@ -54,6 +59,7 @@ class Feed:
         async def receive_or_leave() -> Message:
             message = await receive()
             if message["type"] == "websocket.disconnect":
+                self.told = True
                 while self.last_items:
                     self.queue.put_nowait(self.last_items.pop(0))
             return message
@@ -160,7 +166,8 @@ class Following:
         else:
             await self.client.connection.close()
         if not await self.inside(self.feed.has_ended()):
-            raise Wrong("follow to return", f"it runs on after {WAYS_TO_LEAVE[how]}")
+            hint = KNOWS_AND_WAITS if self.feed.told else None
+            raise Wrong("follow to return", f"it runs on after {WAYS_TO_LEAVE[how]}", hint=hint)
         if self.feed.outcome != "follow returned":
             raise Wrong("follow to return", self.feed.outcome)
 
