@@ -108,6 +108,12 @@ class Server:
         """The tasks in which the app's handlers run now, one for each open connection."""
         return frozenset(self._uvicorn.server_state.tasks)
 
+    @property
+    def client_ports(self) -> frozenset[int]:
+        """The ports of the clients whose connections are open."""
+        connections = list(self._uvicorn.server_state.connections)
+        return frozenset(each.client[1] for each in connections if each.client)
+
     async def settled(self, besides: frozenset["asyncio.Task[None]"] = frozenset()) -> None:
         """Wait until every handler but those in `besides` has ended, so that the log is complete.
 

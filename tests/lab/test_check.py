@@ -13,7 +13,7 @@ from fastapi import FastAPI, WebSocket
 import chatlib.chat
 import chatlib.echo
 import chatlib.items
-from chatlib.lab import check, serve
+from chatlib.lab import Server, check, serve
 from chatlib.lab.check.report import Rules, report_on, report_on_app
 from chatlib.lab.check.tools.bench import Bench, Wrong, serving
 
@@ -197,3 +197,22 @@ def test_a_long_rule_that_holds_leaves_no_empty_line():
     lines = repr(report_on("long", rules, None)).splitlines()
     assert len(lines) > 2
     assert all(line.strip() for line in lines)
+
+
+def test_a_page_that_comes_meanwhile_is_not_taken_for_a_client_of_the_check():
+    class Visited(Bench):
+        """A bench at whose server the reader's page arrives just before a client of the check."""
+
+        async def open(self, path, headers):
+            self.page = await websockets.connect(self.server.ws_url(path))
+            return await super().open(path, headers)
+
+    async def play(server):
+        bench = Visited(server)
+        async with bench.client("/ws"):
+            pass
+        await bench.no_handler_runs_on()
+        await bench.page.close()
+
+    with Server(chatlib.echo.app) as server:
+        asyncio.run(play(server))
