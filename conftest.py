@@ -1,11 +1,15 @@
 """What `pytest` and `pytest --nbval` need to run anywhere in this project without options."""
 
 import os
+import re
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
 CELL_SECONDS = 60.0
+# A test of one chapter, as pytest-xdist calls it: tests/notebooks/test_reruns.py::test_x[03_chat]
+OF_A_CHAPTER = re.compile(r"(tests/.*?)::\w+\[(\d\d_\w+|open_exercises)\]")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,6 +30,22 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_cell_timeout = CELL_SECONDS
     if option.nbval_kernel_name is None:
         option.nbval_current_env = True  # and not whichever python3 a Jupyter elsewhere registered
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give tests of one chapter to any worker that is free, and those of any other file to one."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            chapter = OF_A_CHAPTER.fullmatch(nodeid)
+            scope: str = super()._split_scope(nodeid)
+            return f"{scope} {chapter[2]}" if chapter else scope
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,8 +11,8 @@ import websockets
 from fastapi.testclient import TestClient
 
 from chatlib.chat import app, manager
-from chatlib.lab.check.bench import Bench
-from chatlib.lab.check.contract import CHAT
+from chatlib.lab.check.rules.contract import CHAT
+from chatlib.lab.check.tools.bench import Bench
 from chatlib.lab.serve import Server
 
 

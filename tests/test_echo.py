@@ -7,8 +7,8 @@ import websockets
 from fastapi.testclient import TestClient
 
 from chatlib.echo import app
-from chatlib.lab.check.bench import Bench
-from chatlib.lab.check.contract import ECHO
+from chatlib.lab.check.rules.contract import ECHO
+from chatlib.lab.check.tools.bench import Bench
 from chatlib.lab.serve import Server
 
 

@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from chatlib.items import app
-from chatlib.lab.check.bench import Bench
-from chatlib.lab.check.contract import ITEMS
+from chatlib.lab.check.rules.contract import ITEMS
+from chatlib.lab.check.tools.bench import Bench
 from chatlib.lab.serve import Server
 
 

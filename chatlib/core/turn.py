@@ -24,6 +24,7 @@ class Turn:
 
     def __init__(self) -> None:
         self._jobs: deque[Iterator[int]] = deque()
+        self._waiting: list[asyncio.Future[None]] = []  # for an end of all jobs
         self._scheduled = self._running = self._delayed = False
         self._published = 0  # messages since the last writing
         self._began: float | None = None  # when this turn was first asked for its time
@@ -44,6 +45,13 @@ class Turn:
         if self.is_late():
             self.run()
             await asyncio.sleep(0)
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to write."""
+        if self._jobs:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
 
     def is_late(self) -> bool:
         """Return whether this turn has lasted for long enough, counted from the first call on."""
@@ -92,6 +100,14 @@ class Turn:
             if self._jobs:
                 self._delayed = True  # long enough
                 self._schedule()
+            else:
+                self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():  # it was cancelled
+                each.set_result(None)
 
 
 class _Here(threading.local):

@@ -28,7 +28,7 @@ SEND_BYTES = 16 * 1024  # and for each client in the server's system
 LOOK_SECONDS, LOOKS = 0.025, 20  # short looks: a busy computer is not taken for a chat that is calm
 MOST_SECONDS = 20.0  # a guard: every experiment is over long before
 
-PROTOCOLS = {"uvicorn's protocol": StockProtocol, "chatlib's protocol": FanoutProtocol}
+PROTOCOLS = {"uvicorn's": StockProtocol, "chatlib's": FanoutProtocol}
 
 
 def serve_small(app: ASGIApp, protocol: Any, **options: Any) -> Server:
@@ -214,9 +214,9 @@ async def two_by_two(
     lab: Callable[..., Awaitable[str]], *managers: Callable[[], object], **options: object
 ) -> None:
     """Print what `lab(manager, protocol, **options)` returns, for each manager and protocol."""
-    rows = [["", *PROTOCOLS]]
+    rows = [["protocol:", *PROTOCOLS]]
     for manager in managers:
         results = [await lab(manager(), protocol, **options) for protocol in PROTOCOLS.values()]
         rows.append([getattr(manager, "__name__", str(manager)), *results])
     for name, *results in rows:
-        print("  ".join([f"  {name:<17}", *[f"{result:<18}" for result in results]]).rstrip())
+        print("  ".join([f"  {name:<17}", *[f"{result:<13}" for result in results]]).rstrip())

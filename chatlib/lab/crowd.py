@@ -8,7 +8,7 @@ from typing import Any
 
 from chatlib.lab.loopback import HOST
 
-SILENCE_SECONDS = 10.0  # how long it may take until the next byte comes
+SILENCE_SECONDS = 30.0  # how long it may take until the next byte comes, on a busy machine too
 MESSAGE_BYTES = 100
 FILES = 10_000
 # What Chromium and Firefox offer.

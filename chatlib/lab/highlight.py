@@ -31,7 +31,8 @@ def source(*functions: Callable[..., Any], only: str | None = None) -> Code:
 
     Args:
         functions: functions, methods or classes that are written in Python.
-        only: shows just those lines that contain it, below the name of their function.
+        only: shows just those lines that contain it, below the name of their function; and of a
+            loop that begins with such a line, the rest too.
     """
     shown = [bare(function) for function in functions]
     if only is not None:
@@ -55,9 +56,17 @@ def bare(function: Callable[..., Any]) -> str:
 
 
 def lines_with(words: str, code: str) -> str:
-    """Return a definition's lines that contain `words`, without the comments at their ends."""
+    """Return a definition's lines that contain `words`, without the comments at their ends.
+
+    A loop that begins with such a line is shown as a whole.
+    """
     definition = ast.parse(code).body[0]
     assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
     kind = "async def" if isinstance(definition, ast.AsyncFunctionDef) else "def"
-    lines = [line.split("  #")[0] for line in code.splitlines() if words in line]
-    return "\n".join([f"{kind} {definition.name}(...):", *lines])
+    lines = code.splitlines()
+    shown = {number for number, line in enumerate(lines, 1) if words in line}
+    for node in ast.walk(definition):
+        if isinstance(node, ast.For | ast.AsyncFor | ast.While) and node.lineno in shown:
+            shown.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    chosen = [lines[number - 1].split("  #")[0] for number in sorted(shown)]
+    return "\n".join([f"{kind} {definition.name}(...):", *chosen])

@@ -28,7 +28,8 @@ class MeasureError(RuntimeError):
 class Trial:
     """A server that broadcasts through a manager, and a crowd of its clients.
 
-    A context manager: it starts the server, and ends it. A server ends by itself after two minutes.
+    A context manager: it starts the server, and ends it. A server also ends with the process that
+    started it, even if that is killed.
 
     Args:
         manager: a class with `connect`, `disconnect` and `broadcast`. One that a notebook defines

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from queue import SimpleQueue
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -19,7 +20,6 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from chatlib.lab.loopback import listen
 
 FANOUT = "chatlib.core.fanout:FanoutProtocol"
-LIFE_SECONDS = 120.0
 BACKLOG = 2048
 KERNEL = "the kernel"
 LAYERS = {
@@ -111,19 +111,39 @@ def app_on(manager: Any) -> FastAPI:
     return app
 
 
-def main() -> None:
-    """Serve what the first line of stdin says, answer the lines after it, end with stdin."""
-    order = json.loads(sys.stdin.readline())
-    end = threading.Timer(LIFE_SECONDS, os._exit, (1,))
-    end.daemon = True
-    end.start()
-    answers, sys.stdout = sys.stdout, sys.stderr  # where a manager may print what it likes
+def config_on(order: dict[str, Any]) -> uvicorn.Config:
+    """Return what uvicorn needs to serve what `order` says.
+
+    There are no pings: nobody in a crowd answers one, and it would be counted as a message.
+    """
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(order["program"], "<notebook>", "exec"), space)
-    config = uvicorn.Config(app_on(space[order["manager"]]()), ws=order["ws"], log_config=None)
+    app = app_on(space[order["manager"]]())
+    config = uvicorn.Config(app, ws=order["ws"], ws_ping_interval=None, log_config=None)
     config.load()
     if order["watched"]:
         config.ws_protocol_class = watched(config.ws_protocol_class)
+    return config
+
+
+def hear_the_parent(lines: SimpleQueue[bytes]) -> None:
+    """Put each line of stdin into `lines`. At its end, end this process, whatever it does.
+
+    The parent has the other end of that pipe, so this comes even if the parent is killed.
+    """
+    with open(0, "rb", buffering=0, closefd=False) as stdin:  # no lock that an exit could wait for
+        for line in stdin:
+            lines.put(line)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve what the first line of stdin says, answer the lines after it, end with stdin."""
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=hear_the_parent, args=(lines,), daemon=True).start()
+    order = json.loads(lines.get())
+    answers, sys.stdout = sys.stdout, sys.stderr  # where a manager may print what it likes
+    config = config_on(order)
     sock = listen(0)
     sock.listen(BACKLOG)
     profiler = cProfile.Profile()
@@ -137,9 +157,9 @@ def main() -> None:
             return layers(profiler)
 
         print(sock.getsockname()[1], file=answers, flush=True)
-        for line in sys.stdin:
+        while True:
             result: Any = None
-            match line.strip():
+            match lines.get().decode().strip():
                 case "cpu":
                     result = time.process_time()
                 case "writes":
@@ -149,7 +169,6 @@ def main() -> None:
                 case "layers":
                     result = asyncio.run_coroutine_threadsafe(seconds(), loop).result()
             print(json.dumps(result), file=answers, flush=True)
-        os._exit(0)
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()

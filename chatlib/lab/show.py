@@ -15,7 +15,8 @@ SCRIPT = """\
   gone.hidden = true;
   gone.setAttribute("role", "status");
   gone.textContent = "The page is not here: its server has stopped, or this browser cannot " +
-    "reach it. Run the cell that starts the server again, and then this one.";
+    "reach it. Run the cell that starts the server again. If that is not this cell, run this " +
+    "one next.";
   const tell = () => {
     const light = document.body.dataset.jpThemeLight;
     if (light === undefined) return;
@@ -72,7 +73,8 @@ class Page:
                 f'height="{self.height}" style="border: 1px solid #8886; border-radius: 6px">'
                 f'</iframe><p><a href="{url}" target="_blank" rel="noopener">Open the page in a '
                 "tab of its own</a>. If there is no page, its server has stopped: run the cell "
-                f"that starts it again, and then this one.</p><script>{SCRIPT}</script>"
+                "that starts the server again. If that is not this cell, run this one next.</p>"
+                f"<script>{SCRIPT}</script>"
             ),
         }
 

@@ -7,7 +7,7 @@
 const MAX_MESSAGES = 500;
 const FIRST_DELAY = 500; // milliseconds before the first attempt to reconnect
 const LONGEST_DELAY = 15_000;
-const RESTART_SPREAD = 4_000; // over so long the pages of a server that restarts come back
+const RESTART_SPREAD = 4_000; // milliseconds over which pages come back after a restart
 const STEADY = 5_000; // a connection that lived this long proves that the server is well
 const MAX_ATTEMPTS = 20; // in a row, on a page where the reader can press Connect
 const NO_CONNECTION = "Not sent: no connection.";
@@ -126,8 +126,9 @@ function retry(url, why, spread = 0) {
 }
 
 function schedule(url, why, spread = 0) {
-  // Chance is in it, so that a restarted server does not meet all its clients at one moment.
-  const backoff = Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY) * (0.5 + Math.random() / 2);
+  // Random, so that not all clients of a restarted server come at once.
+  const longest = Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY);
+  const backoff = longest * (0.5 + Math.random() / 2);
   const delay = backoff + spread * Math.random();
   attempts += 1;
   $("retry").textContent = `Next try in ${Math.ceil(delay / 1000)} s.`;

@@ -129,7 +129,8 @@ def start_lab(
 
         def start(**environment: str) -> Lab:
             folder = tmp_path_factory.mktemp("lab")
-            return labs.enter_context(running_lab(folder, notebooks, **environment))
+            lab = running_lab(folder, notebooks, CHATLIB_ROUNDS="1", **environment)
+            return labs.enter_context(lab)
 
         yield start
 

@@ -48,7 +48,9 @@ def status(page: Page) -> Locator:
 @pytest.fixture
 def heartbeat(recipe: Callable[..., dict[str, Any]], page: Page) -> dict[str, Any]:
     """What the cells on the heartbeat define; their page is open, and its clock stands still."""
-    defined = recipe("heartbeat-app", "heartbeat-script", "heartbeat-page")
+    defined = recipe(
+        "heartbeat-app", "heartbeat-script", "heartbeat-script-answers", "heartbeat-page"
+    )
     page.clock.install(time=0)
     page.clock.pause_at(1)
     page.goto(defined["heartbeat"].http_url("/"))

@@ -14,7 +14,7 @@ from chatlib import Room
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.frames import encode
 from chatlib.lab.log import Log, logged_by_this_thread
-from chatlib.lab.serve import PromptServer
+from chatlib.lab.prompt import PromptServer
 
 GUARD_SECONDS = 30.0
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"

@@ -52,14 +52,15 @@ async def converse(websocket, members, answer, wrong):
         while True:
             binary = wrong == "takes text for granted"
             await answer(await (websocket.receive_text() if binary else receive_text(websocket)))
-    except WebSocketDisconnect:
+    except WebSocketDisconnect as gone:
         if wrong == "lets it escape":
             raise
+        if wrong in {"one out, all out", f"one out by {gone.code}, all out"}:
+            for member in members:
+                if member is not websocket:
+                    await member.close(1001)
     finally:
         members.remove(websocket)
-        if wrong == "one out, all out":
-            for member in list(members):
-                await member.close(1001)
 
 
 def echo(wrong=None):

@@ -251,9 +251,9 @@ def test_a_table_has_each_manager_on_each_protocol_once_and_a_new_one_each_time(
 
     asyncio.run(asleep.two_by_two(lab, MendedManager, ConnectionManager, word="here"))
     assert capsys.readouterr().out.splitlines() == [
-        "                     uvicorn's protocol  chatlib's protocol",
-        "  MendedManager      uvicorn here        chatlib here",
-        "  ConnectionManager  uvicorn here        chatlib here",
+        "  protocol:          uvicorn's      chatlib's",
+        "  MendedManager      uvicorn here   chatlib here",
+        "  ConnectionManager  uvicorn here   chatlib here",
     ]
     assert [type(manager) for manager in made] == [MendedManager] * 2 + [ConnectionManager] * 2
     assert len(set(map(id, made))) == 4

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from chatlib.lab import check
-from chatlib.lab.check import bench, common
+from chatlib.lab.check.rules import common
+from chatlib.lab.check.tools import bench
 from chatlib.lab.measure import Trial
 from chatlib.lab.serve import Server
 
@@ -61,7 +62,8 @@ def test_a_check_looks_at_a_page_beside_its_event_loop():
     # In a process that has just started: what is imported once is not imported again.
     script = (
         "import asyncio, sys, threading\n"
-        "from chatlib.lab.check import bench, common\n"
+        "from chatlib.lab.check.rules import common\n"
+        "from chatlib.lab.check.tools import bench\n"
         "from chatlib.lab.serve import Server\n"
         "from chatlib.chat import app\n"
         "threads = []\n"

@@ -22,6 +22,13 @@ class Speaker:
         await gate.wait()  # until it is open
         return [gate]
 
+    def each(self, gates):
+        found = []
+        for gate in gates:  # in their order
+            if gate:
+                found.append(gate)
+        return found
+
     def nothing(self):
         """Do nothing."""
 
@@ -60,6 +67,12 @@ def test_no_backticks_in_the_code_end_the_fence():
 def test_only_the_lines_with_given_words_are_shown_below_the_name():
     assert repr(source(Speaker.wait, Speaker.hello, only="gate.")) == (
         "async def wait(...):\n    await gate.wait()\n\ndef hello(...):"
+    )
+
+
+def test_a_loop_that_begins_with_such_a_line_is_shown_as_a_whole():
+    assert repr(source(Speaker.each, only="in gates")) == (
+        "def each(...):\n    for gate in gates:\n        if gate:\n            found.append(gate)"
     )
 
 

@@ -1,5 +1,7 @@
 """The instrument counts what it says, and always comes to an end."""
 
+import contextlib
+import socket
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import pytest
 from chatlib import ConnectionManager
 from chatlib.lab import crowd, measure
 from chatlib.lab.measure import FANOUT, MeasureError, Trial
-from chatlib.lab.measured import program
+from chatlib.lab.measured import config_on, program
 from chatlib.lab.plain import PlainManager
 
 
@@ -52,6 +54,25 @@ class Unused(Base):
 if __name__ == "__main__":
     with measure.Trial(Manager, members=3) as trial:
         print(trial.run(deliveries=30) > 0)
+"""
+
+
+# A process that starts a server, and is killed.
+PARENT = """
+import json
+import sys
+import time
+from chatlib.lab.measure import Trial
+from chatlib.lab.plain import PlainManager
+
+class Blocking(PlainManager):
+    async def connect(self, websocket):
+        time.sleep(600)
+
+if __name__ == "__main__":
+    trial = Trial(globals()[sys.argv[1]]).__enter__()
+    print(trial._ask(json.dumps(trial._order)), flush=True)
+    input()
 """
 
 
@@ -157,6 +178,30 @@ def test_a_server_ends_when_nobody_is_there_to_ask_it():
         trial._process.stdin.close()
         assert trial._process.wait(10) == 0
         trial._process.stdin = None
+
+
+@pytest.mark.parametrize("manager", ["PlainManager", "Blocking"])
+def test_a_server_ends_when_its_parent_is_killed(tmp_path, manager):
+    """Even while the manager blocks its event loop."""
+    script = tmp_path / "notebook.py"
+    script.write_text(PARENT, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, script, manager], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        port = int(parent.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(crowd.REQUEST.format(host="127.0.0.1", offer="").encode())
+            if manager == "PlainManager":
+                assert client.recv(4096).startswith(b"HTTP/1.1 101")
+            parent.kill()
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(4096) == b""
+
+
+def test_a_server_asks_no_client_for_a_sign_of_life():
+    """A crowd answers none, and a measurement may take longer than the server would wait."""
+    order = {"program": program(PlainManager), "manager": "PlainManager", "ws": "auto"}
+    assert config_on(order | {"watched": False}).ws_ping_interval is None
 
 
 def test_stop_ends_what_was_left_running():

@@ -25,8 +25,13 @@ MODULE = sys.modules[Server.__module__]  # whose name in its package is the func
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Each test stops what it started, and no thread of a server outlives it."""
+    before = set(threading.enumerate())
     yield
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("chatlib")]
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("chatlib") and thread not in before
+    ]
     assert left == []
 
 

@@ -22,6 +22,7 @@ TAGS = {
     "solution",
 }
 MOST_LINES = 25
+MOST_COLUMNS = 88  # what a window of 800 pixels shows; notebooks/ruff.toml says the same
 BOTH_THEMES = (
     '"theme": "default", "themeCSS": "@media (prefers-color-scheme: dark) '
     "{.root, text, line, rect {filter: invert(.9333) hue-rotate(180deg)} .root * {filter: none}}"
@@ -92,6 +93,16 @@ def test_no_traceback_and_no_path_of_a_machine_is_stored(notebook: NotebookNode)
 def test_code_cells_are_short(notebook: NotebookNode) -> None:
     lengths = {cell.id: len(cell.source.splitlines()) for cell in code_cells(notebook)}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_no_line_of_code_is_too_long_for_a_narrow_window(notebook: NotebookNode) -> None:
+    """In a solution neither."""
+    code = [(cell.id, cell.source) for cell in code_cells(notebook)]
+    for cell in markdown(notebook):
+        fences = FENCE.findall(cell.source)
+        code += [(cell.id, text) for language, text in fences if language != "mermaid"]
+    lines = [(name, line) for name, text in code for line in text.splitlines()]
+    assert [(name, line) for name, line in lines if len(line) > MOST_COLUMNS] == []
 
 
 def test_what_nbval_does_not_compare_has_a_reason(notebook: NotebookNode) -> None:

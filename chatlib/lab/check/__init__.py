@@ -6,21 +6,24 @@ deadline. `check.summary()` says what you have solved.
 
 from typing import Any
 
-from chatlib.lab.check import (
+from chatlib.lab.check.progress import noted
+from chatlib.lab.check.report import Report, report_on, report_on_app
+from chatlib.lab.check.rules import (
     chapter_00,
     chapter_01,
+    chapter_01_unmask,
     chapter_02,
     chapter_03,
     chapter_04,
+    chapter_04_patience,
     chapter_05,
+    chapter_05_once_a_turn,
     chapter_06_follow,
     chapter_06_presence,
     open_fault,
     open_topics,
 )
-from chatlib.lab.check.contract import CHAT, ECHO, ITEMS
-from chatlib.lab.check.progress import noted
-from chatlib.lab.check.report import Report, report_on, report_on_app
+from chatlib.lab.check.rules.contract import CHAT, ECHO, ITEMS
 from chatlib.lab.check.summary import Summary, summary
 
 __all__ = [
@@ -82,7 +85,7 @@ def shout(app: Any) -> Report:
 
 def unmask(unmask: Any) -> Report:
     """Try the exercise of chapter 01: `unmask(payload, key)` undoes a client's masking."""
-    return noted(report_on("unmask", chapter_01.UNMASK, unmask))
+    return noted(report_on("unmask", chapter_01_unmask.UNMASK, unmask))
 
 
 def total(app: Any) -> Report:
@@ -117,7 +120,7 @@ def cursor_log(log_class: Any) -> Report:
 
 def patience(room: Any) -> Report:
     """Try the exercise of chapter 04: `room` cuts off who stalls, and keeps who is slow."""
-    return noted(report_on("patience", chapter_04.PATIENCE, room))
+    return noted(report_on("patience", chapter_04_patience.PATIENCE, room))
 
 
 def encode(encode: Any) -> Report:
@@ -127,7 +130,7 @@ def encode(encode: Any) -> Report:
 
 def once_a_turn(batcher_class: Any) -> Report:
     """Try the exercise of chapter 05: a `batcher_class` that writes once a turn of the loop."""
-    return noted(report_on("once_a_turn", chapter_05.ONCE_A_TURN, batcher_class))
+    return noted(report_on("once_a_turn", chapter_05_once_a_turn.ONCE_A_TURN, batcher_class))
 
 
 def follow(function: Any) -> Report:

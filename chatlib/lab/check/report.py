@@ -1,30 +1,41 @@
 """Rules that are tried on a reader's code, and the report of what came of them."""
 
 import asyncio
+import contextvars
 import dataclasses
 import sys
+import textwrap
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from chatlib.lab.check.bench import ORIGINS, Bench, logs, notes_origins
-from chatlib.lab.check.doors import what_is_no_app
-from chatlib.lab.check.mishap import Unawaited, let_go, shown
+from chatlib.lab.check.tools.bench import (
+    ALIVE_SECONDS,
+    ORIGINS,
+    Bench,
+    blocked,
+    notes_origins,
+    servers,
+)
+from chatlib.lab.check.tools.doors import what_is_no_app
+from chatlib.lab.check.tools.mishap import Unawaited, let_go, shown
+from chatlib.lab.check.tools.printed import noting_tracebacks, printed
+from chatlib.lab.check.tools.watch import Watched, is_alive
+from chatlib.lab.check.tools.wrong import BLOCKS, Blocked, Wrong
 from chatlib.lab.check.verdict import explained, failure
-from chatlib.lab.check.wrong import Wrong
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.prompt import where_blocked
 from chatlib.lab.routes import unheard_handlers
 from chatlib.lab.serve import Server, server_of
 
 RULE_SECONDS = 5.0  # how long the app may take over one rule
-ALIVE_SECONDS = 1.0  # how long its event loop may take to answer at all
 SPARE_SECONDS = 3.0  # for what is done besides
-WIDTH = 90  # of a report, in characters
+WIDTH = 76  # of a report, in characters: what a window of 800 pixels shows
 APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to"
-BLOCKS = "what blocks, time.sleep say, or a loop without `await`, lets nothing else happen: `await`"
+
+RESTART = "Restart the kernel to be rid of it."
 
 Try = Callable[[Any], Awaitable[None]]
 
@@ -79,18 +90,35 @@ class Report:
         return bool(self.lines) and all(mark == "✓" for _, mark, _ in self.lines)
 
     def __repr__(self) -> str:
-        width = max((len(rule.says) for rule, _, _ in self.lines), default=0)
+        longest = max((len(rule.says) for rule, _, _ in self.lines), default=0)
+        width = min(longest, WIDTH - len("    ·  not tried yet"))
         text = [self.name]
         for rule, mark, came in self.lines:
             line = f"  {mark} {rule.says:<{width}}  {came}".rstrip()
-            if len(line) > WIDTH or "\n" in came:
-                line = f"  {mark} {rule.says}\n    " + came.replace("\n", "\n    ")
-            text.append(line)
+            if len(line) <= WIDTH and "\n" not in came:
+                text.append(line)
+            else:
+                text += wrapped(f"  {mark} {rule.says}")
+                for part in came.split("\n") if came else ():
+                    text += wrapped(f"    {part}")
             if mark == "✗":
-                text.append(f"    hint: {rule.hint}")
+                text += wrapped(f"    hint: {rule.hint}")
         if self.remark:
             text.append(f"  {self.remark}")
         return "\n".join(text)
+
+
+def wrapped(text: str) -> list[str]:
+    """Return `text` in lines of at most `WIDTH` characters, as far as there are spaces in it."""
+    indent = "    " + " " * (len(text) - len(text.lstrip()) - 2)
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [text]
 
 
 def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
@@ -100,46 +128,46 @@ def report_on(name: str, rules: Sequence[Rule], subject: Any) -> Report:
     never raises for a wrong answer, and comes back even if `subject` blocks its thread.
     """
     report = Report(name)
-    with Unawaited() as unawaited:
-        worker = threading.Thread(
-            target=lambda: asyncio.run(try_all(report, rules, subject, unawaited)), daemon=True
-        )
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    watched = Watched(runner.get_loop())
+    with Unawaited() as unawaited, noting_tracebacks() as noted:
+
+        def work() -> None:
+            printed.set(noted)
+            with runner:
+                trying = try_all(report, rules, subject, unawaited, watched)
+                runner.run(trying, context=contextvars.copy_context())
+
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        tried = -1
-        while worker.is_alive() and tried < len(report.lines):
-            tried = len(report.lines)
-            worker.join(RULE_SECONDS + SPARE_SECONDS)
+        ended = watched.ends(worker, report.lines, RULE_SECONDS + SPARE_SECONDS)
     # A function under check that blocks has this thread to itself; there is no way to end it.
-    if worker.is_alive() and tried < len(rules):
-        stuck = Wrong("an answer", f"your code blocks, and never gave way: {where_blocked(worker)}")
-        rule = dataclasses.replace(rules[tried], hint=BLOCKS)
-        report.lines.append((rule, "✗", str(stuck)))
+    tried = len(report.lines)
+    if not ended and tried < len(rules):
+        stuck = Blocked(f"your code blocks, and never gave way: {where_blocked(worker)}")
+        report.lines.append((dataclasses.replace(rules[tried], hint=BLOCKS), "✗", str(stuck)))
         waits(report, rules[tried + 1 :])
-        report.remark = "Restart the kernel to be rid of it."
+        report.remark = RESTART
     return report
 
 
 async def try_all(
-    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited
+    report: Report, rules: Sequence[Rule], subject: Any, unawaited: Unawaited, watched: Watched
 ) -> None:
     """Try each rule, and note what came in `report`."""
     sys.set_coroutine_origin_tracking_depth(ORIGINS)
     for number, rule in enumerate(rules):
-        kept = [subject.server.log] if isinstance(subject, Bench) else []
-        logs.set(kept)
-        lines, warned = sum(map(len, kept)), len(unawaited.caught)
-        error = await failure(rule.attempt, subject, RULE_SECONDS)
-        blocked = False
-        if error is not None and isinstance(subject, Bench):
-            blocked = not await is_alive(subject.server)
-            if blocked:
-                report.remark = (
-                    f"The server's event loop is blocked: {subject.server.where_blocked()}. "
-                    "Restart the kernel to be rid of it."
-                )
-        if isinstance(subject, Bench) and not blocked:
-            await subject.calm()
-        logged = [line.error for log in kept for line in log][lines:]
+        watched.servers = used = [subject.server] if isinstance(subject, Bench) else []
+        servers.set(used)
+        lines, warned = sum(len(server.log) for server in used), len(unawaited.caught)
+        watched.task = asyncio.create_task(failure(rule.attempt, subject, RULE_SECONDS))
+        error = await watched.task
+        if isinstance(subject, Bench):
+            if error is not None and not await is_alive(subject.server, ALIVE_SECONDS):
+                error = blocked(subject.server)
+            else:
+                await subject.calm()
+        logged = [line.error for server in used for line in server.log][lines:]
         for each in logged:
             let_go(each)  # or what they hold is warned of while the next rule is tried
         if error is None:
@@ -149,24 +177,16 @@ async def try_all(
             error, rule.hint, rule.essential, logged, partial(unawaited.since, warned)
         )
         report.lines.append((dataclasses.replace(rule, hint=hint), "✗", came))
-        if blocked or rule.essential:
+        if isinstance(error, Blocked):
+            report.remark = RESTART
+        if isinstance(error, Blocked) or rule.essential:
             waits(report, rules[number + 1 :])
             return
 
 
 def waits(report: Report, rules: Sequence[Rule]) -> None:
     """Note that `rules` were not tried."""
-    report.lines += [(rule, "·", "waits for the line above") for rule in rules]
-
-
-async def is_alive(server: Server) -> bool:
-    """Return whether the server's event loop still does anything."""
-    answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop)
-    try:
-        await asyncio.wait_for(asyncio.wrap_future(answer), ALIVE_SECONDS)
-    except TimeoutError:
-        return False
-    return True
+    report.lines += [(rule, "·", "not tried yet") for rule in rules]
 
 
 def report_on_app(name: str, rules: Sequence[Rule], app: Any) -> Report:

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import WebSocketDisconnect
 
-from chatlib.lab.check.mishap import FORGOTTEN, hint_on, let_go, place_of, told
-from chatlib.lab.check.wrong import Wrong
+from chatlib.lab.check.tools.mishap import FORGOTTEN, hint_on, let_go, place_of, told
+from chatlib.lab.check.tools.wrong import Wrong
 
-RAISES = "begin with that line: what it raises ends your function"
+RAISES = "look at that line first: the exception ended your function there"
 
 
 async def failure(

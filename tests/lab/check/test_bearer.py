@@ -5,7 +5,18 @@ from typing import Annotated
 
 import pytest
 from answers import expect_accepted, expect_rejected
-from fastapi import Depends, Header, HTTPException, Query, WebSocket, WebSocketException
+from fastapi import (
+    Cookie,
+    Depends,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
 from chatlib.lab import check
@@ -99,6 +110,42 @@ async def forgets_return(authorization: Authorization = None):
     behind(authorization)
 
 
+async def disconnects(authorization: Authorization = None):
+    if not right(authorization):
+        raise WebSocketDisconnect(1008)
+    return behind(authorization)
+
+
+async def asserts(authorization: Authorization = None):
+    if authorization is None:
+        raise WebSocketException(1008)
+    assert right(authorization)
+    return behind(authorization)
+
+
+async def from_a_cookie(
+    authorization: Authorization = None,
+    cookie: Annotated[str | None, Cookie(alias="authorization")] = None,
+):
+    if not right(authorization or cookie):
+        raise WebSocketException(1008)
+    return behind(authorization or cookie)
+
+
+async def from_the_session(
+    authorization: Authorization = None, session: Annotated[str | None, Cookie()] = None
+):
+    if not (right(authorization) or session):
+        raise WebSocketException(1008)
+    return session or behind(authorization)
+
+
+async def from_the_request(request: Request):
+    if not right(request.headers.get("authorization")):
+        raise WebSocketException(1008)
+    return behind(request.headers["authorization"])
+
+
 async def from_the_query(authorization: Annotated[str | None, Query()] = None):
     if not right(authorization):
         raise WebSocketException(1008)
@@ -117,10 +164,6 @@ async def from_either(
 
 async def no_type(authorization):
     return behind(authorization)
-
-
-async def returns_none_to_refuse(authorization: Authorization = None):
-    return behind(authorization) if right(authorization) else None
 
 
 async def a_pair(authorization: Authorization = None):
@@ -159,34 +202,32 @@ WRONG = {
         WHOLE,
         "take off the word",
     ),
-    "letters are stripped in front": (
-        taking(lambda header: header.lstrip("Bearer "), right),  # noqa: B005
-        WHOLE,
-        "expected 'Bearer', got: ''",
-    ),
     "the word is taken out everywhere": (
         taking(lambda header: header.replace("Bearer", "").strip(), right),
         WHOLE,
         "expected 'Bearer', got: ''",
     ),
     "small letters": (taking(lambda header: behind(header).lower(), right), WHOLE, "'bearer'"),
-    "what is behind the last Bearer": (
-        taking(lambda header: header.rpartition("Bearer")[2].strip(), right),
-        WHOLE,
-        "expected 'Bearer', got: ''",
-    ),
     "word characters alone": (
         taking(lambda header: re.search(r"Bearer (\w+)", header)[1], right),
         WHOLE,
         "'rarer-Bear-error', got: 'rarer'",
     ),
-    "all are let in": (lets_all_in, NOTHING, "expected HTTP 403, got: let in"),
-    "it returns None to refuse": (returns_none_to_refuse, NOTHING, "got: let in"),
+    "all are let in": (lets_all_in, NOTHING, "expected HTTP 403 for /ws, got: let in"),
     "None is taken apart": (takes_it_apart_at_once, NOTHING, "AttributeError: 'NoneType'"),
-    "HTTPException(403)": (http_exception, NOTHING, "raise WebSocketException(1008)"),
-    "HTTPException(401)": (http_exception_401, NOTHING, "raise WebSocketException(1008)"),
+    "HTTPException(403)": (
+        http_exception,
+        NOTHING,
+        'got: HTTP 403 with the body \'{"detail":"Forbidden"}\'\nraise WebSocketException(1008)',
+    ),
+    "HTTPException(401)": (http_exception_401, NOTHING, "got: HTTP 401 with the body"),
+    "another exception": (disconnects, NOTHING, "raise WebSocketException(1008)"),
+    "another exception for some": (asserts, BASIC, "any other exception here is an error"),
     "another code": (another_code, NOTHING, "got: 4401"),
-    "the query opens too": (from_either, NOTHING, "got: let in"),
+    "the query opens too": (from_either, NOTHING, "for /ws?token=t3, got: let in"),
+    "a cookie opens too": (from_a_cookie, NOTHING, "the header Authorization counts alone"),
+    "the session opens too": (from_the_session, NOTHING, "for Cookie: session=t3;"),
+    "a Request": (from_the_request, OPENS, "take websocket: WebSocket"),
     "any scheme": (no_bearer_no_check, BASIC, "for Authorization: Basic dDE6, got: let in"),
     "any word that begins so": (
         taking(behind, lambda header: header and header.startswith("Bearer") and behind(header)),
@@ -285,6 +326,31 @@ def made_for(word):
     return dependency
 
 
+async def by_match(authorization: Authorization = None):
+    match (authorization or "").split():
+        case ["Bearer", credential]:
+            return credential
+        case _:
+            raise WebSocketException(1008, reason="no bearer token")
+
+
+async def by_exceptions(authorization: Authorization = None):
+    try:
+        scheme, credential = authorization.split(" ", 1)
+        assert scheme == "Bearer"
+        assert credential
+    except (AttributeError, ValueError, AssertionError):
+        raise WebSocketException(1008) from None
+    return credential
+
+
+async def of_fastapi(authorization: Authorization = None):
+    scheme, credential = get_authorization_scheme_param(authorization)
+    if scheme.lower() != "bearer" or not credential:
+        raise WebSocketException(1008)
+    return credential
+
+
 RIGHT = {
     "the solution": taking(behind, right),
     "def, and a default": plain,
@@ -295,6 +361,9 @@ RIGHT = {
     "a dependency of its own, and yield": of_another,
     "a closure": made_for("Bearer"),
     "an instance of a class": Bearer(),
+    "match": by_match,
+    "exceptions that are caught": by_exceptions,
+    "FastAPI's own parser": of_fastapi,
 }
 
 
@@ -307,3 +376,22 @@ def test_a_wrong_answer_is_rejected_by_its_rule(name):
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_answer_is_accepted(name):
     expect_accepted(check.bearer(RIGHT[name]))
+
+
+def test_an_http_exception_leaves_no_traceback():
+    *_, (rule, mark, _) = check.bearer(http_exception).lines
+    assert (rule.says, mark) == (QUIET, "✓")
+
+
+async def takes_the_second_word(authorization: Authorization = None):
+    if authorization is None or authorization.split(" ")[0] != "Bearer":
+        raise WebSocketException(1008)
+    if not authorization.split(" ")[1]:
+        raise WebSocketException(1008)
+    return behind(authorization)
+
+
+def test_an_error_that_one_header_alone_leads_to_is_a_traceback_too():
+    report = check.bearer(takes_the_second_word)
+    assert "IndexError" in repr(report)
+    assert [rule.says for rule, mark, _ in report.lines if mark == "✗"] == [EMPTY, QUIET]

@@ -1,9 +1,12 @@
 """`check.cursor_log` knows a log that tells what was lost from those that nearly do."""
 
 import bisect
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -17,7 +20,6 @@ LOST = "a cursor that has fallen off gets what is left, and True"
 ANY = "it holds for any limit, and after many messages"
 READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
 COPIES = "what was read stays as it was when more comes"
-READERS = "who reads on from the cursor that it got misses nothing, and gets nothing twice"
 BOUNDED = "it keeps `limit` messages, and what is older is gone"
 
 
@@ -144,11 +146,94 @@ class GivesItselfAway(Solution):
         return self.messages if len(messages) == len(self.messages) else messages, end, lost
 
 
+class BeginsAgain(Solution):
+    """Its places begin again at 0 after a thousand messages."""
+
+    def append(self, message):
+        super().append(message)
+        if self.end == 1000:
+            self.first = 0
+
+
+class ForgetsInRead(Solution):
+    """It drops what is too old when somebody reads, and not before."""
+
+    def append(self, message):
+        self.messages.append(message)
+
+    def read(self, cursor):
+        while len(self.messages) > self.limit:
+            Solution.append(self, self.messages.pop())
+        return super().read(cursor)
+
+
+class KeepsAHistory(Solution):
+    history = []  # noqa: RUF012 - this is what is wrong
+
+    def append(self, message):
+        self.history.append(message)
+        super().append(message)
+
+
+class TellsOnce(Solution):
+    """It says once that something is lost."""
+
+    told = False
+
+    def read(self, cursor):
+        messages, end, lost = super().read(cursor)
+        lost, self.told = lost and not self.told, self.told or lost
+        return messages, end, lost
+
+
+class KeptForTheNextTime(Solution):
+    @functools.cache  # noqa: B019 - this is what is wrong
+    def read(self, cursor):
+        return super().read(cursor)
+
+
+class RightForThree(Solution):
+    def read(self, cursor):
+        if self.limit == 3:
+            return super().read(cursor)
+        return self.messages[cursor:], self.end, False
+
+
+class AsyncAppend(Solution):
+    async def append(self, message):
+        super().append(message)
+
+
 def clears_when_full(self, message):
     if len(self.messages) == self.limit:
         self.first += self.limit
         self.messages = []
     self.messages.append(message)
+
+
+async def coroutine_read(log, cursor):
+    return Solution.read(log, cursor)
+
+
+def generated(log, cursor):
+    start = max(cursor, log.first)
+    places = range(start - log.first, len(log.messages))
+    return (log.messages[place] for place in places), log.end, cursor < log.first
+
+
+def raises_a_loss(log, cursor):
+    if cursor < log.first:
+        raise LookupError("some are lost")
+    return Solution.read(log, cursor)
+
+
+def nothing_after_a_loss(log, cursor):
+    messages, end, lost = Solution.read(log, cursor)
+    return [] if lost else messages, end, lost
+
+
+def from_the_end(log, cursor):
+    return log.messages[cursor - log.end :], log.end, cursor < log.first
 
 
 def drops_the_newest(self, message):
@@ -204,7 +289,7 @@ WRONG = {
     "leaves out a message that is 0": (
         reading(lambda log, cursor: (truthy(log, cursor), log.end, cursor < log.first)),
         READERS,
-        "60 messages, each once and in order",
+        "it misses [0]",
     ),
     "gives each message away once": (Takes, READS, "to read changes nothing"),
     "remembers the cursor": (
@@ -214,6 +299,13 @@ WRONG = {
     ),
     "drops what was read": (DropsWhatWasRead, PLACES, "(['d', 'e'], 5, True)"),
     "keeps one less": (appending(keeps_one_less), READS, "(['b', 'c'], 3, True)"),
+    "from the end, where there is nothing": (
+        reading(from_the_end),
+        READS,
+        "got: (['a', 'b', 'c'], 3",
+    ),
+    "read is a coroutine function": (reading(coroutine_read), READS, "write `def read`"),
+    "append is a coroutine function": (AsyncAppend, READS, "write `def append`"),
     "an object for the class": (Solution(3), READS, "the class itself, without ()"),
     "a list of the class": (OfTheClass, ITS_OWN, "made in __init__"),
     "an index for a place": (
@@ -224,6 +316,9 @@ WRONG = {
     "lost for ever, once it has lost": (LosesForEver, PLACES, "(['d', 'e'], 5, True)"),
     "clears all when it is full": (appending(clears_when_full), PLACES, "(['d', 'e'], 5, True)"),
     "drops the newest": (appending(drops_the_newest), PLACES, "got: ([], 3, False)"),
+    "raises what it should return": (reading(raises_a_loss), LOST, "LookupError: some are lost"),
+    "nothing after a loss": (reading(nothing_after_a_loss), LOST, "got: ([], 5, True)"),
+    "tells of a loss once": (TellsOnce, LOST, "got: (['c', 'd', 'e'], 5, False)"),
     "hides a loss": (
         reading(lambda log, cursor: (*Solution.read(log, cursor)[:2], False)),
         LOST,
@@ -263,9 +358,15 @@ WRONG = {
         READERS,
         "False for a reader that is 10 messages behind or less",
     ),
+    "right for a limit of three alone": (RightForThree, READERS, "ShortLog(10)"),
+    "kept for the next time": (KeptForTheNextTime, READERS, "it misses [1, 2, 3]"),
     "a limit of one is not kept": (NeverOne, ANY, "ShortLog(1).read(0) after 2 messages"),
     "looks for a message by its text": (FindsTheMessage, ANY, "ShortLog(7)"),
-    "gives its own list away": (GivesItselfAway, COPIES, "and not self.messages itself"),
+    "gives its own list away": (GivesItselfAway, COPIES, "neither self.messages itself"),
+    "a generator, which reads later": (reading(generated), COPIES, "nor a generator"),
+    "forgets when somebody reads": (ForgetsInRead, BOUNDED, "400 are still in memory"),
+    "keeps a history besides": (KeepsAHistory, BOUNDED, "400 are still in memory"),
+    "begins to count again": (BeginsAgain, BOUNDED, "(['3998', '3999'], 4400, False)"),
     "keeps everything": (KeepsAll, BOUNDED, "400 are still in memory"),
     "leaves holes": (LeavesHoles, BOUNDED, "bytes more"),
 }
@@ -364,6 +465,37 @@ class AList(list):
         return self[index if index > 0 else 0 :], self.dropped + len(self), index < 0
 
 
+class Found(NamedTuple):
+    messages: list
+    cursor: int
+    lost: bool
+
+
+class Named(Solution):
+    def read(self, cursor):
+        match cursor - self.first:
+            case behind if behind < 0:
+                return Found(self.messages[:], self.end, True)
+            case index:
+                return Found(self.messages[index:], self.end, False)
+
+
+def closures(limit):
+    kept, count = {}, 0
+
+    def append(message):
+        nonlocal count
+        kept[count] = message
+        count += 1
+        kept.pop(count - 1 - limit, None)
+
+    def read(cursor):
+        first = count - len(kept)
+        return [kept[place] for place in range(max(cursor, first), count)], count, cursor < first
+
+    return SimpleNamespace(append=append, read=read)
+
+
 RIGHT = {
     "the solution": Solution,
     "a deque in a dataclass": ADeque,
@@ -372,6 +504,8 @@ RIGHT = {
     "pairs and bisect": Pairs,
     "one that clears up now and then": ClearsUpNowAndThen,
     "a list with more to it": AList,
+    "a named tuple, and match": Named,
+    "a function that makes closures": closures,
 }
 
 

@@ -24,7 +24,7 @@ def test_there_are_eight_wrong_answers_and_three_right_ones(name):
     assert {rule for _, rule, _ in module.WRONG.values()} <= rules_of(name)
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", [*EXERCISES, *CONTRACTS])
 def test_each_rule_rejects_something(name):
     module = importlib.import_module(f"test_{name}")
     rejecting = {rule for _, rule, _ in module.WRONG.values()}

@@ -1,5 +1,10 @@
 """`check.echo` tells right apps from wrong ones."""
 
+import asyncio
+import contextlib
+import html
+import traceback
+
 import broken
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -17,6 +22,7 @@ ANSWERS = "each text m comes back as 'Message text was: m'"
 PAGE = "GET / is the page"
 APART = "two clients do not hear each other"
 BINARY = "a binary message: closed with 1003, nobody else notices"
+TOO_BIG = "more than 64 KiB: 1009, nobody else notices"
 UTF8 = "text that is not UTF-8: 1007, nobody else notices"
 QUIET = "none of this, and no way of leaving, left a traceback in the log"
 HTML = "<!DOCTYPE html><title>Echo</title>"
@@ -43,6 +49,48 @@ def answering(answer):
             pass
 
     return at(echo)
+
+
+def receiving(receive, gone=lambda: None):
+    """Return an app that answers what `receive(websocket)` returns, and calls `gone` at the end."""
+
+    async def echo(websocket: WebSocket):
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text(f"Message text was: {await receive(websocket)}")
+        except (TimeoutError, WebSocketDisconnect):
+            gone()
+
+    return at(echo)
+
+
+def one_at_a_time():
+    lock = asyncio.Lock()
+
+    async def echo(websocket: WebSocket):
+        await websocket.accept()
+        async with lock:
+            async for text in websocket.iter_text():
+                await websocket.send_text(f"Message text was: {text}")
+
+    return at(echo)
+
+
+async def last_text_first(websocket: WebSocket):
+    """A task for each text; with several under way, the last one is the first to answer."""
+    await websocket.accept()
+    waiting = []
+
+    async def answer(text):
+        waiting.append(text)
+        await asyncio.sleep(0.001)
+        await websocket.send_text(f"Message text was: {waiting.pop()}")
+
+    with contextlib.suppress(WebSocketDisconnect):
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(answer(await receive_text(websocket)))
 
 
 async def says_no_reason(websocket: WebSocket):
@@ -121,7 +169,26 @@ WRONG = {
     "text for granted": (broken.echo("takes text for granted"), BINARY, "KeyError: 'text'"),
     "1003 without a reason": (at(says_no_reason), BINARY, "and no reason"),
     "bytes are answered": (at(answers_bytes), BINARY, "got: the message 'Message text was: None'"),
-    "one out, all out": (broken.echo("one out, all out"), BINARY, "close 1001"),
+    "one out, all out": (broken.echo("one out, all out"), BINARY, "the others go on as before"),
+    "all out after 1007": (broken.echo("one out by 1007, all out"), UTF8, "close 1001"),
+    "all out after 1009": (broken.echo("one out by 1009, all out"), TOO_BIG, "close 1001"),
+    "half a second of silence ends it": (
+        receiving(lambda websocket: asyncio.wait_for(receive_text(websocket), 0.5)),
+        ANSWERS,
+        "no timeout ends it",
+    ),
+    "one client at a time": (one_at_a_time(), APART, "have no client wait for another"),
+    "the last text first": (at(last_text_first), APART, "number"),
+    "markup is escaped": (
+        answering(lambda text: f"Message text was: {html.escape(text)}"),
+        ANSWERS,
+        "&lt;b&gt;",
+    ),
+    "a traceback that it prints": (
+        receiving(receive_text, lambda: traceback.print_exc()),
+        QUIET,
+        "got: one that your code prints or logs",
+    ),
     "no except": (at(does_not_catch), QUIET, "catch WebSocketDisconnect around the loop"),
 }
 
@@ -157,7 +224,44 @@ async def page(request):
     return HTMLResponse(HTML)
 
 
+async def with_match(websocket: WebSocket):
+    await websocket.accept()
+    while True:
+        match await websocket.receive():
+            case {"type": "websocket.receive", "text": str(text)}:
+                await websocket.send_text(f"Message text was: {text}")
+            case {"type": "websocket.receive"}:
+                await websocket.close(1003, "text, please")
+            case _:
+                break
+
+
+async def with_a_group(websocket: WebSocket):
+    texts = asyncio.Queue()
+
+    async def answer():
+        while (text := await texts.get()) is not None:
+            await websocket.send_text(f"Message text was: {text}")
+
+    await websocket.accept()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(answer())
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                texts.put_nowait(await receive_text(websocket))
+        texts.put_nowait(None)
+
+
+def mounted():
+    app = FastAPI()
+    app.mount("/", at(by_receive))
+    return app
+
+
 RIGHT = {
+    "match": at(with_match),
+    "a group of tasks": at(with_a_group),
+    "mounted": mounted(),
     "the finished one": chatlib.echo.app,
     "receive": at(by_receive),
     "an except for KeyError, on a router": with_router(),

@@ -2,6 +2,7 @@
 
 import functools
 import struct
+import unicodedata
 
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -84,6 +85,60 @@ def cut_at_64_kib(text):
     return solution(text[:65535])
 
 
+def with_accents_joined(text):
+    return solution(unicodedata.normalize("NFC", text))
+
+
+def without_a_mark(text):
+    return solution(text.removeprefix("\ufeff"))
+
+
+def line_ends_of_windows(text):
+    return solution("\r\n".join(text.splitlines()))
+
+
+def five_for_all(text):
+    return b"\x81\x05" + text.encode()
+
+
+def two_cases(text):
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    return struct.pack("!BBH", 0x81, 126, size) + payload
+
+
+def nothing_where_it_fails(text):
+    try:
+        return two_cases(text)
+    except struct.error:
+        return b""
+
+
+def in_two_frames(text):
+    if len(text) < 65536:
+        return solution(text)
+    first = text[:65535].encode()
+    return struct.pack("!BBH", 0x01, 126, len(first)) + first + solution(text[65535:])
+
+
+def a_generator(text):
+    yield solution(text)
+
+
+def header_and_payload(text):
+    return solution(text)[:2], text.encode()
+
+
+def as_hex(text):
+    return solution(text).hex()
+
+
+def with_an_opcode(text, opcode):
+    return solution(text)
+
+
 def one_buffer():
     buffer = bytearray()
 
@@ -114,7 +169,13 @@ WRONG = {
     "text, and no bytes": (lambda text: "\x81\x05" + text, HELLO, "expected bytes, got"),
     "a list of numbers": (a_list, HELLO, "expected bytes, got: [129, 5"),
     "no return": (no_return, HELLO, "expected bytes, got: None"),
-    "125 is long already": (encoder(medium=125), SHORT, "125 is below 126"),
+    "a generator": (a_generator, HELLO, "expected bytes, got: a generator"),
+    "a pair": (header_and_payload, HELLO, "expected bytes, got: (b'"),
+    "hexadecimal": (as_hex, HELLO, "expected bytes, got: '8105"),
+    "one parameter more": (with_an_opcode, HELLO, "its parameters are (text)"),
+    "what it returns": (solution("Hello"), HELLO, "hand in the name of the function alone"),
+    "five, whatever it is": (five_for_all, SHORT, "for 0 bytes too"),
+    "125 is long already": (encoder(medium=125), SHORT, "81 7d and 125 bytes"),
     "the empty text is nothing": (
         lambda text: text and solution(text),
         SHORT,
@@ -126,6 +187,9 @@ WRONG = {
     "one byte for the length": (encoder(medium=255, two="!BBB"), MEDIUM, "two bytes"),
     "the order of the machine, with a gap": (encoder(two="!BBxH"), MEDIUM, "81 7e 00 00"),
     "65,535 is too long for two bytes": (encoder(long=65535), MEDIUM, "got: 81 7f 00 00"),
+    "no third case": (two_cases, LONG, "for struct.pack B is one byte, H two, Q eight"),
+    "nothing where two bytes are too few": (nothing_where_it_fails, LONG, "(0 bytes in all)"),
+    "a second frame for the rest": (in_two_frames, LONG, "got: 01 7e ff ff"),
     "four bytes for eight": (encoder(eight="!BBI"), LONG, "got: 81 7f 00 01 00 00"),
     "the lowest of eight first": (encoder(eight="<BBQ"), LONG, "got: 81 7f 00 00 01 00"),
     "65,536 in two bytes": (encoder(long=65537), LONG, "format"),
@@ -134,13 +198,16 @@ WRONG = {
     "counts UTF-16": (
         encoder(count=lambda text: text.encode("utf-16-le")[::2] + b""),
         COUNTS_BYTES,
-        "before it is encoded",
+        "ask those bytes for their length",
     ),
     "Latin-1": (latin_1, COUNTS_BYTES, "got: 81 06"),
     "ASCII alone": (only_ascii, COUNTS_BYTES, "81 07 and 7 bytes of text"),
     "strips the text": (stripped, SHORT, "81 0a and 10 bytes of text"),
     "strips what is zero": (counts_the_nul, AS_IT_IS, "81 01 and 1 bytes of text"),
-    "one buffer for all": (one_buffer(), AS_IT_IS, "made anew for each text"),
+    "joins accents": (with_accents_joined, AS_IT_IS, "81 06 and 6 bytes of text"),
+    "leaves out a byte order mark": (without_a_mark, AS_IT_IS, "81 06 and 6 bytes of text"),
+    "other ends of lines": (line_ends_of_windows, AS_IT_IS, "expected 81 06"),
+    "one buffer for all": (one_buffer(), AS_IT_IS, "keeps nothing for the next one"),
     "a buffer that grows": (one_growing_buffer(), SHORT, "bytes in all"),
 }
 
@@ -184,12 +251,28 @@ def packed_in_one(text):
     return struct.pack(f">B{form}{size}s", 129, *sizes, payload)
 
 
+async def a_coroutine(text):
+    return solution(text)
+
+
+class Encoder:
+    def __call__(self, text):
+        return solution(text)
+
+
+def with_options(text, *, opcode=0x1, fin=True):
+    return packed_in_one(text)
+
+
 RIGHT = {
     "the solution": solution,
     "to_bytes": of_bytes,
     "a bytearray, and shifts": into_a_bytearray,
     "a memoryview, kept for the next time": a_view,
     "one struct for all": packed_in_one,
+    "a coroutine function": a_coroutine,
+    "an object that is called": Encoder(),
+    "more options": with_options,
     "chatlib's": frames.encode,
 }
 
@@ -198,6 +281,12 @@ RIGHT = {
 def test_a_wrong_answer_is_rejected_by_its_rule(name):
     answer, rule, words = WRONG[name]
     expect_rejected(check.encode(answer), rule, words)
+
+
+def test_a_missing_case_is_one_fault_and_not_three():
+    """What comes after it is not tried: it would fail for the same reason, and say another one."""
+    report = check.encode(two_cases)
+    assert [mark for _, mark, _ in report.lines] == ["✓", "✓", "✓", "✗", "·", "·"]
 
 
 @pytest.mark.parametrize("name", RIGHT)

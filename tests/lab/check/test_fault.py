@@ -1,6 +1,9 @@
 """`check.fault` shows the fault in a chat that `check.chat` has nothing against."""
 
+import asyncio
 import contextlib
+import itertools
+from collections import Counter, defaultdict
 
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -11,12 +14,13 @@ from chatlib import Guard, receive_text
 from chatlib.core.pages import add_page
 from chatlib.lab import check
 from chatlib.lab.check import fault
-from chatlib.lab.plain import MendedManager
+from chatlib.lab.plain import MendedManager, PlainManager
 
 CHATS = "the sender hears 'You wrote: m', and all hear 'Client #… says: m'"
 LEFT = "those who remain hear 'Client #… left the chat', once"
 DAY = "whoever is connected hears all that is said, once, the whole day"
 FORGETS = "who has left is sent nothing more"
+STOPS_NOBODY = "one who is dead, or leaves just then, keeps nobody else from hearing"
 QUIET = "none of this left a traceback in the log"
 
 
@@ -146,6 +150,106 @@ class TellsOthersAlone(Solution):
                 await send(other, f"Client #{client_id} says: {text}")
 
 
+class LetsAFailedSendOut(Solution):
+    async def tell(self, text):
+        for websockets in list(self.people.values()):
+            for websocket in list(websockets):
+                await websocket.send_text(text)
+
+
+class EndsAtTheFirstThatFails(Solution):
+    async def tell(self, text):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await LetsAFailedSendOut.tell(self, text)
+
+
+class GathersAndRaises(Solution):
+    async def tell(self, text):
+        everybody = [one for websockets in self.people.values() for one in websockets]
+        await asyncio.gather(*[websocket.send_text(text) for websocket in everybody])
+
+
+class TakesOffAllOfTheDead(Solution):
+    """Where a send fails it takes off all connections of that id."""
+
+    async def tell(self, text):
+        for client_id, websockets in list(self.people.items()):
+            try:
+                for websocket in list(websockets):
+                    await websocket.send_text(text)
+            except (WebSocketDisconnect, RuntimeError):
+                del self.people[client_id]
+
+    def go(self, websocket, client_id):
+        if client_id in self.people:
+            super().go(websocket, client_id)
+
+
+class ChangesWhileItSends(Solution):
+    async def tell(self, text):
+        for websockets in self.people.values():
+            for websocket in websockets:
+                await send(websocket, text)
+
+
+class TakesOffTheNewest(Handed):
+    def __init__(self):
+        self.people = defaultdict(list)
+
+    async def come(self, websocket, client_id):
+        await websocket.accept()
+        self.people[client_id].append(websocket)
+
+    def go(self, websocket, client_id):
+        self.people[client_id].pop()
+
+
+class TakesOffTheOldest(TakesOffTheNewest):
+    def go(self, websocket, client_id):
+        del self.people[client_id][0]
+
+
+class ComesBackWhenItSpeaks(Handed):
+    async def hear(self, websocket, client_id, text):
+        self.people.setdefault(client_id, set()).add(websocket)
+        await super().hear(websocket, client_id, text)
+
+
+class Counts(Handed):
+    """It counts the connections of each id, and takes them off when the last one goes."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    async def come(self, websocket, client_id):
+        await super().come(websocket, client_id)
+        self.count[client_id] += 1
+
+    def go(self, websocket, client_id):
+        self.count[client_id] -= 1
+        if self.count[client_id] == 0:
+            del self.people[client_id]
+
+
+class WithAManager(Handed):
+    manager_class = MendedManager
+
+    def __init__(self):
+        self.manager = self.manager_class()
+        self.tell = self.manager.broadcast
+
+    async def come(self, websocket, client_id):
+        await self.manager.connect(websocket)
+
+    def go(self, websocket, client_id):
+        self.manager.disconnect(websocket)
+
+
+class PlainAgain(WithAManager):
+    manager_class = PlainManager
+
+
 WRONG = {
     "as handed out": (chat(Handed), DAY, "client 511 to hear"),
     "nobody is taken off": (chat(NobodyGoes), FORGETS, "after it had left"),
@@ -162,6 +266,30 @@ WRONG = {
     "tells twice who left": (chat(TellsTwiceWhoLeft), LEFT, "it came 2 times"),
     "no longer tells the sender": (chat(TellsTheSenderNothing), CHATS, "You wrote: hello"),
     "no longer tells the sender what all hear": (chat(TellsOthersAlone), CHATS, "Client #501 says"),
+    "takes off the newest one of that id": (chat(TakesOffTheNewest), DAY, "client 513 to hear"),
+    "takes off the oldest one of that id": (chat(TakesOffTheOldest), DAY, "client 511 to hear"),
+    "comes back when it speaks": (chat(ComesBackWhenItSpeaks), DAY, "nothing of it"),
+    "counts, and takes off at zero": (chat(Counts), FORGETS, "after it had left"),
+    "the manager of the tutorial": (chat(PlainAgain), STOPS_NOBODY, "its handler has ended"),
+    "lets a failed send out": (chat(LetsAFailedSendOut), STOPS_NOBODY, "its handler has ended"),
+    "gathers, and raises": (chat(GathersAndRaises), STOPS_NOBODY, "its handler has ended"),
+    "ends at the first send that fails": (
+        chat(EndsAtTheFirstThatFails),
+        STOPS_NOBODY,
+        "while another client is dead, got: nothing",
+    ),
+    "takes off all with the id of a dead one": (
+        chat(TakesOffAllOfTheDead),
+        STOPS_NOBODY,
+        "510 to hear",
+    ),
+    "goes through the people themselves": (
+        chat(ChangesWhileItSends),
+        STOPS_NOBODY,
+        "while another client leaves",
+    ),
+    "no app": (MendedManager(), "the app starts", "serve() takes an ASGI app"),
+    "no endpoint": (FastAPI(), CHATS, "no WebSocket endpoint at /ws/501"),
     "lets the disconnect out": (chat(Solution, catch=()), QUIET, "WebSocketDisconnect"),
 }
 
@@ -195,34 +323,95 @@ class ByConnection(Handed):
             await send(websocket, text)
 
 
-class WithAManager(Handed):
-    manager_class = MendedManager
-
-    def __init__(self):
-        self.manager = self.manager_class()
-        self.tell = self.manager.broadcast
-
-    async def come(self, websocket, client_id):
-        await self.manager.connect(websocket)
-
-    def go(self, websocket, client_id):
-        self.manager.disconnect(websocket)
-
-
 class WithChatlibs(WithAManager):
     manager_class = chatlib.ConnectionManager
+
+
+class TakesOffTheDead(Solution):
+    async def tell(self, text):
+        for websockets in list(self.people.values()):
+            for websocket in list(websockets):
+                try:
+                    await websocket.send_text(text)
+                except (WebSocketDisconnect, RuntimeError):
+                    websockets.discard(websocket)
+
+    def go(self, websocket, client_id):
+        self.people[client_id].discard(websocket)
+
+
+class GathersWhatFails(Solution):
+    async def tell(self, text):
+        everybody = [one for websockets in self.people.values() for one in websockets]
+        sends = [websocket.send_text(text) for websocket in everybody]
+        await asyncio.gather(*sends, return_exceptions=True)
+
+
+class TaskForEach(Solution):
+    async def tell(self, text):
+        async with asyncio.TaskGroup() as tasks:
+            for websockets in self.people.values():
+                for websocket in websockets:
+                    tasks.create_task(send(websocket, text))
+
+
+class ANumberForEach(Handed):
+    """A dict by a number of its own, and `contextlib` for the coming and going."""
+
+    numbers = itertools.count()
+
+    async def come(self, websocket, client_id):
+        await websocket.accept()
+        websocket.state.number = next(self.numbers)
+        self.people[websocket.state.number] = {websocket}
+
+    def go(self, websocket, client_id):
+        del self.people[websocket.state.number]
+
+
+def as_a_context_manager():
+    app, there = FastAPI(), []
+
+    async def tell(text):
+        for websocket in there[:]:
+            await send(websocket, text)
+
+    @contextlib.asynccontextmanager
+    async def present(websocket, client_id):
+        await websocket.accept()
+        there.append(websocket)
+        try:
+            yield
+        finally:
+            there.remove(websocket)
+            await tell(f"Client #{client_id} left the chat")
+
+    @app.websocket("/ws/{client_id}")
+    async def chat(websocket: WebSocket, client_id: int):
+        async with present(websocket, client_id):
+            async for text in websocket.iter_text():
+                await send(websocket, f"You wrote: {text}")
+                await tell(f"Client #{client_id} says: {text}")
+
+    return app
 
 
 RIGHT = {
     "each takes itself off": chat(Solution),
     "a list of pairs": chat(AListOfPairs),
     "a dict by connection": chat(ByConnection),
+    "takes off the dead": chat(TakesOffTheDead),
+    "gathers what fails": chat(GathersWhatFails),
+    "a task for each": chat(TaskForEach),
+    "a number for each": chat(ANumberForEach),
+    "a context manager": as_a_context_manager(),
     "the manager of chapter 03": chat(WithAManager),
     "chatlib's manager": chat(WithChatlibs),
     "chatlib's chat": chatlib.chat.app,
 }
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_answer_is_rejected_by_its_rule(name):
     answer, rule, words = WRONG[name]

@@ -1,6 +1,11 @@
 """`check.items` tells right apps from wrong ones."""
 
+import asyncio
+import contextlib
+import logging
+import traceback
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import broken
 import pytest
@@ -19,6 +24,7 @@ from fastapi import (
 
 import chatlib.items
 from chatlib import Guard, receive_text
+from chatlib.core import redact
 from chatlib.core.pages import add_page
 from chatlib.lab import check
 
@@ -31,7 +37,10 @@ EMPTY = "an empty cookie counts as none"
 Q = "q is told if it was given, 0 too"
 REFUSED = "neither cookie nor token, or an empty token: refused with 403"
 NO_INTEGER = "a q that is no integer: refused with 403"
+LOG = "the token never reaches the log"
 PAGE = "GET / is the page"
+UTF8 = "text that is not UTF-8: 1007, nobody else notices"
+TOO_BIG = "more than 64 KiB: 1009, nobody else notices"
 BINARY = "a binary message: closed with 1003, nobody else notices"
 FOREIGN = "a page of another origin is refused with 403"
 OWN = "a page of the same host and port is let in"
@@ -65,7 +74,7 @@ class Credential:
 
 
 def items(wrong=None, guard=Guard):
-    app = FastAPI()
+    app, latest = FastAPI(), {}
     add_page(app, "items")
     if guard:
         app.add_middleware(guard)
@@ -78,9 +87,15 @@ def items(wrong=None, guard=Guard):
         q: int | None = None,
     ):
         await websocket.accept()
+        latest["credential"] = credential
+        if wrong == "a log of its own":
+            logging.getLogger("uvicorn.error").info("%s was let in", credential)
         try:
             while True:
-                text = await receive_text(websocket)
+                async with asyncio.timeout(300 if wrong == "timeout" else None):
+                    text = await receive_text(websocket)
+                if wrong == "one credential for all":
+                    credential = latest["credential"]
                 told = f"Session cookie or query token value is: {credential}"
                 asked = f"Query parameter q is: {q}"
                 last = f"Message text was: {text}, for item ID: {item_id}"
@@ -93,26 +108,93 @@ def items(wrong=None, guard=Guard):
                 await websocket.send_text(
                     f"Message text was: {text}" if wrong == "no item" else last
                 )
-        except WebSocketDisconnect:
-            pass
+        except (TimeoutError, WebSocketDisconnect):
+            if wrong == "traceback":
+                traceback.print_exc()
 
     return app
 
 
-class HostOnly:
-    """A guard that looks for the host anywhere in the origin."""
+def credential_that(looks):
+    """Return an app that takes for a credential what `looks` finds in the WebSocket."""
+    app = FastAPI()
+    add_page(app, "items")
+    app.add_middleware(Guard)
 
-    def __init__(self, app):
-        self.app = app
+    @app.websocket("/items/{item_id}/ws")
+    async def endpoint(websocket: WebSocket, item_id: str, q: int | None = None):
+        credential = looks(websocket.cookies, websocket.query_params)
+        if not credential:
+            raise WebSocketException(1008)
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                text = await receive_text(websocket)
+                await websocket.send_text(f"Session cookie or query token value is: {credential}")
+                if q is not None:
+                    await websocket.send_text(f"Query parameter q is: {q}")
+                await websocket.send_text(f"Message text was: {text}, for item ID: {item_id}")
 
-    async def __call__(self, scope, receive, send):
-        headers = dict(scope.get("headers", ()))
-        origin = headers.get(b"origin", headers.get(b"host", b""))
-        if scope["type"] == "websocket" and headers[b"host"] not in origin:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await self.app(scope, receive, send)
+    return app
+
+
+def refusing(refuse):
+    """Return an app that deals with a visitor without a credential by `refuse(websocket)`."""
+    app = FastAPI()
+    add_page(app, "items")
+    app.add_middleware(Guard)
+
+    @app.websocket("/items/{item}/ws")
+    async def endpoint(
+        websocket: WebSocket,
+        item: str,
+        session: Annotated[str | None, Cookie()] = None,
+        token: str | None = None,
+        q: int | None = None,
+    ):
+        if not (session or token):
+            await refuse(websocket)
+            return
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                text = await receive_text(websocket)
+                await websocket.send_text(
+                    f"Session cookie or query token value is: {session or token}"
+                )
+                if q is not None:
+                    await websocket.send_text(f"Query parameter q is: {q}")
+                await websocket.send_text(f"Message text was: {text}, for item ID: {item}")
+
+    return app
+
+
+async def accepts_and_closes(websocket):
+    await websocket.accept()
+    await websocket.close(1008)
+
+
+async def says_nothing(websocket):
+    pass
+
+
+def guard(lets_in):
+    """Return a guard that lets in the origins of which `lets_in(origin, host)` is true."""
+
+    class Judge:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            headers = {name: value.decode() for name, value in scope.get("headers", ())}
+            origin = headers.get(b"origin")
+            if scope["type"] == "websocket" and origin and not lets_in(origin, headers[b"host"]):
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self.app(scope, receive, send)
+
+    return Judge
 
 
 WRONG = {
@@ -136,7 +218,48 @@ WRONG = {
     "bare page": (broken.items("bare page"), PAGE, "WebSocket Chat"),
     "text for granted": (broken.items("takes text for granted"), BINARY, "KeyError: 'text'"),
     "no guard": (items(guard=None), FOREIGN, "app.add_middleware(Guard)"),
-    "a guard that looks anywhere": (items(guard=HostOnly), FOREIGN, "got: let in"),
+    "a guard that looks anywhere": (
+        items(guard=guard(lambda origin, host: host in origin)),
+        FOREIGN,
+        "for the origin http://127.0.0.1:",
+    ),
+    "a guard that looks at the name": (
+        items(guard=guard(lambda origin, host: urlsplit(origin).hostname == "127.0.0.1")),
+        FOREIGN,
+        "got: let in",
+    ),
+    "a guard for http alone": (
+        items(guard=guard(lambda origin, host: origin == f"http://{host}")),
+        OWN,
+        "for the origin https://",
+    ),
+    "a header for the cookie": (
+        credential_that(lambda cookies, query: query.get("token") or query.get("session")),
+        COOKIE,
+        "got: HTTP 403",
+    ),
+    "a cookie for the token, too": (
+        credential_that(
+            lambda cookies, query: (
+                cookies.get("session") or query.get("token") or cookies.get("token")
+            )
+        ),
+        REFUSED,
+        "for the query ?session=c4 and the cookie token=c4, got: let in",
+    ),
+    "a key that is not there": (
+        credential_that(lambda cookies, query: cookies["session"] or query["token"]),
+        TOKEN,
+        "KeyError: 'session'",
+    ),
+    "it accepts, then closes": (refusing(accepts_and_closes), REFUSED, "before accept()"),
+    "it returns before accept": (refusing(says_nothing), REFUSED, "got: HTTP 500"),
+    "one credential for all": (items("one credential for all"), APART, "value is: other'"),
+    "a timeout": (items("timeout"), ANSWERS, "no timeout ends it"),
+    "a log of its own": (items("a log of its own"), LOG, "secret… was let in"),
+    "all out after 1007": (broken.items("one out by 1007, all out"), UTF8, "close 1001"),
+    "all out after 1009": (broken.items("one out by 1009, all out"), TOO_BIG, "close 1001"),
+    "a traceback that it prints": (items("traceback"), QUIET, "prints or logs"),
     "a guard against all browsers": (items(guard=broken.Hermit), OWN, "compare Origin with Host"),
     "no except": (broken.items("lets it escape"), QUIET, "catch WebSocketDisconnect"),
 }
@@ -173,7 +296,54 @@ def with_router():
     return app
 
 
+class Item:
+    """The endpoint's parameters, as a dependency."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        item_id: str,
+        credential: Annotated[str, Depends(Credential())],
+        q: int | None = None,
+    ):
+        self.websocket = websocket
+        self.first = [f"Session cookie or query token value is: {credential}"]
+        self.first += [] if q is None else [f"Query parameter q is: {q}"]
+        self.last = f", for item ID: {item_id}"
+
+    async def answer(self, text):
+        for line in (*self.first, f"Message text was: {text}{self.last}"):
+            await self.websocket.send_text(line)
+
+
+def with_a_class():
+    app = FastAPI()
+    add_page(app, "items")
+    app.add_middleware(Guard)
+
+    @app.websocket("/items/{item_id:path}/ws")
+    async def talk(item: Annotated[Item, Depends()]):
+        await item.websocket.accept()
+        try:
+            async for text in item.websocket.iter_text():
+                await item.answer(text)
+        except KeyError:
+            await item.websocket.close(1003, "text alone")
+
+    return app
+
+
+def closes_before_accept(websocket):
+    return websocket.close(code=1008, reason="neither a cookie nor a token")
+
+
 RIGHT = {
+    "a class for a dependency, and iter_text": with_a_class(),
+    "close before accept": refusing(closes_before_accept),
+    "a guard of its own": items(guard=guard(lambda origin, host: origin.endswith(f"//{host}"))),
+    "what the WebSocket has": credential_that(
+        lambda cookies, query: cookies.get("session") or query.get("token")
+    ),
     "the finished one": chatlib.items.app,
     "an instance for a dependency": items(),
     "the parameters in the endpoint": broken.items(),
@@ -190,3 +360,8 @@ def test_a_wrong_answer_is_rejected_by_its_rule(name):
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_answer_is_accepted(name):
     expect_accepted(check.items(RIGHT[name]))
+
+
+def test_a_token_that_the_server_itself_logs_is_noticed(monkeypatch):
+    monkeypatch.setattr(redact._filter, "parameters", set())  # what redact_logs("token") added
+    expect_rejected(check.items(items()), LOG, "ws?token=secret…")

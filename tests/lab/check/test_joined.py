@@ -1,6 +1,7 @@
 """`check.joined` knows a chat that tells who came from those that nearly do."""
 
 import asyncio
+import contextlib
 
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -9,7 +10,7 @@ from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
 import chatlib
 from chatlib import receive_text
 from chatlib.lab import check
-from chatlib.lab.plain import MendedManager, PlainManager
+from chatlib.lab.plain import MendedManager
 
 CHATS = "all hear 'Client #… says: …', once, as before"
 TOLD = "those who are there hear 'Client #… joined the chat'"
@@ -19,6 +20,9 @@ NOT_ITSELF = "the newcomer does not hear of itself"
 CONNECTIONS = "a client with the same id is told too, and of one that comes again"
 LEFT = "those who remain hear 'Client #… left the chat', once, as before"
 FORGETS = "who has left is sent nothing more"
+DEAD = "a client that is gone stops nobody"
+MEANWHILE = "a client that leaves meanwhile makes nobody miss it"
+APART = "two who come at the same time do not mix"
 QUIET = "none of this left a traceback in the log"
 
 
@@ -76,9 +80,69 @@ async def other_words(news, websocket, client_id):
     await news.connect(websocket)
 
 
-async def one_id_for_all(news, websocket, client_id):
-    await news.broadcast("Client #202 joined the chat")
+async def tells_all_without_try(news, websocket, client_id):
+    for other in list(news.active_connections):
+        await other.send_text(joined(client_id))
     await news.connect(websocket)
+
+
+async def tells_all_in_one_try(news, websocket, client_id):
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        for other in list(news.active_connections):
+            await other.send_text(joined(client_id))
+    await news.connect(websocket)
+
+
+async def tells_all_and_catches_one(news, websocket, client_id):
+    for other in list(news.active_connections):
+        with contextlib.suppress(WebSocketDisconnect):
+            await other.send_text(joined(client_id))
+    await news.connect(websocket)
+
+
+async def tells_in_tasks_that_nobody_awaits(news, websocket, client_id):
+    for other in list(news.active_connections):
+        asyncio.create_task(other.send_text(joined(client_id)))  # noqa: RUF006 - that is the fault
+    await news.connect(websocket)
+
+
+async def goes_through_the_list_itself(news, websocket, client_id):
+    for other in news.active_connections:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await other.send_text(joined(client_id))
+    await news.connect(websocket)
+
+
+async def another_list_for_a_while(news, websocket, client_id):
+    await news.connect(websocket)
+    members = news.active_connections
+    news.active_connections = [member for member in members if member is not websocket]
+    await news.broadcast(joined(client_id))
+    news.active_connections = members
+
+
+def tells_what_came_before():
+    before = []
+
+    async def come(news, websocket, client_id):
+        await solution(news, websocket, client_id)
+        for text in before:
+            await websocket.send_text(text)
+        before.append(joined(client_id))
+
+    return come
+
+
+class KeepsTheNewest(MendedManager):
+    """It tells all but the one that came last."""
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.newest = websocket
+        for connection in list(self.active_connections):
+            if connection is not self.newest:
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                    await connection.send_text(joined(websocket.path_params["client_id"]))
 
 
 async def tells_the_first(news, websocket, client_id):
@@ -97,11 +161,6 @@ async def tells_twice(news, websocket, client_id):
 
 async def never_connects(news, websocket, client_id):
     await news.broadcast(joined(client_id))
-
-
-async def accepts_and_no_more(news, websocket, client_id):
-    await news.broadcast(joined(client_id))
-    await websocket.accept()
 
 
 async def is_there_twice(news, websocket, client_id):
@@ -153,6 +212,55 @@ async def forgets_to_say(news, websocket, client_id, text):
     await news.send_personal_message(f"Client #{client_id} says: {text}", websocket)
 
 
+async def leaves_out_the_empty(news, websocket, client_id, text):
+    if text:
+        await news.broadcast(f"Client #{client_id} says: {text}")
+
+
+async def strips_what_is_said(news, websocket, client_id, text):
+    await news.broadcast(f"Client #{client_id} says: {text.strip()}")
+
+
+async def says_without_try(news, websocket, client_id, text):
+    for member in list(news.active_connections):
+        await member.send_text(f"Client #{client_id} says: {text}")
+
+
+def who_said_something():
+    """Return `hear` and `go`: they tell who left, if it has said anything."""
+    known = set()
+
+    async def hear(news, websocket, client_id, text):
+        known.add(websocket)
+        await news.broadcast(f"Client #{client_id} says: {text}")
+
+    async def go(news, websocket, client_id):
+        news.disconnect(websocket)
+        if websocket in known:
+            await news.broadcast(f"Client #{client_id} left the chat")
+
+    return {"hear": hear, "go": go}
+
+
+def never_ends():
+    """Return an app whose handlers go on when their clients have left."""
+    app, news = FastAPI(), MendedManager()
+
+    @app.websocket("/ws/{client_id}")
+    async def endpoint(websocket: WebSocket, client_id: int):
+        await solution(news, websocket, client_id)
+        while True:
+            try:
+                text = await receive_text(websocket)
+                await news.broadcast(f"Client #{client_id} says: {text}")
+            except WebSocketDisconnect:
+                news.disconnect(websocket)
+                await news.broadcast(f"Client #{client_id} left the chat")
+                await asyncio.Event().wait()
+
+    return app
+
+
 async def leaves_in_silence(news, websocket, client_id):
     news.disconnect(websocket)
 
@@ -180,7 +288,6 @@ WRONG = {
         "heard 'Client #206 says: hello', and nothing",
     ),
     "other words": (newsroom(other_words), TOLD, "'Client #206 joined the chat'"),
-    "the same id for everybody": (newsroom(one_id_for_all), TOLD, "'Client #206 joined the chat'"),
     "tells the newcomer alone": (newsroom(tells_only_itself), TOLD, "client 203 heard"),
     "tells the first of those who are there": (newsroom(tells_the_first), TOLD, "client 204"),
     "tells when the client leaves": (
@@ -189,11 +296,6 @@ WRONG = {
         "nothing of it before",
     ),
     "never connects": (newsroom(never_connects), CHATS, "to be let in"),
-    "accepts, and leaves out of the list": (
-        newsroom(accepts_and_no_more),
-        CHATS,
-        "has to let its clients in and to broadcast",
-    ),
     "is in the list twice": (newsroom(is_there_twice), CHATS, "it came 2 times"),
     "no longer broadcasts what is said": (
         newsroom(solution, hear=forgets_to_say),
@@ -229,6 +331,59 @@ WRONG = {
         FORGETS,
         "after it had left",
     ),
+    "the empty text is none": (
+        newsroom(solution, hear=leaves_out_the_empty),
+        CHATS,
+        "'Client #201 says: ' once, got: it never came",
+    ),
+    "strips what is said": (newsroom(solution, hear=strips_what_is_said), CHATS, "☕"),
+    "its handlers never end": (never_ends(), CHATS, "the loop has to end"),
+    "tells what came before": (
+        newsroom(tells_what_came_before()),
+        NOT_ITSELF,
+        "nothing but what comes after it",
+    ),
+    "tells who left if it said something": (
+        newsroom(solution, **who_said_something()),
+        LEFT,
+        "'Client #220 left the chat' once, got: it never came",
+    ),
+    "no try": (newsroom(tells_all_without_try), DEAD, "your code raised WebSocketDisconnect"),
+    "one try around all": (
+        newsroom(tells_all_in_one_try),
+        DEAD,
+        "client 225 to hear 'Client #227 joined the chat', got: it never came",
+    ),
+    "catches WebSocketDisconnect alone": (
+        newsroom(tells_all_and_catches_one),
+        DEAD,
+        "the handler of client 228",
+    ),
+    "says without try": (
+        newsroom(solution, hear=says_without_try),
+        DEAD,
+        "and client 225's handler ended",
+    ),
+    "tasks that nobody awaits": (
+        newsroom(tells_in_tasks_that_nobody_awaits),
+        DEAD,
+        "no exception to be lost",
+    ),
+    "goes through the list itself": (
+        newsroom(goes_through_the_list_itself),
+        MEANWHILE,
+        "client 230 to hear 'Client #232 joined the chat'",
+    ),
+    "another list for a while": (
+        newsroom(another_list_for_a_while),
+        MEANWHILE,
+        "sent to client 229 after it had left",
+    ),
+    "tells all but the one that came last": (
+        newsroom(as_handed_out, manager_class=KeepsTheNewest),
+        APART,
+        "client 234 to hear nothing of itself",
+    ),
     "lets the disconnect out": (newsroom(solution, catch=()), QUIET, "WebSocketDisconnect"),
 }
 
@@ -243,19 +398,88 @@ async def tells_all_but_itself(news, websocket, client_id):
     await news.connect(websocket)
     others = [other for other in news.active_connections if other is not websocket]
     for other in others:
-        await news.send_personal_message(joined(client_id), other)
+        try:
+            await news.send_personal_message(joined(client_id), other)
+        except (WebSocketDisconnect, RuntimeError):
+            news.disconnect(other)
 
 
 async def tells_all_at_once(news, websocket, client_id):
     others = list(news.active_connections)
     await news.connect(websocket)
-    await asyncio.gather(*[other.send_text(joined(client_id)) for other in others])
+    sends = [other.send_text(joined(client_id)) for other in others]
+    await asyncio.gather(*sends, return_exceptions=True)
 
 
 async def tells_in_a_task(news, websocket, client_id):
     task = asyncio.create_task(news.broadcast(joined(client_id)))
     await task
     await news.connect(websocket)
+
+
+async def tells_in_a_group(news, websocket, client_id):
+    async def tell(other):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await other.send({"type": "websocket.send", "text": joined(client_id)})
+
+    async with asyncio.TaskGroup() as group:
+        for other in news.active_connections:
+            group.create_task(tell(other))
+    await news.connect(websocket)
+
+
+class Queues(MendedManager):
+    """A broadcast waits for nobody: each client has a task that sends what is in its queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.queues, self.tasks = {}, {}
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.queues[websocket] = asyncio.Queue()
+        self.tasks[websocket] = asyncio.create_task(self.send(websocket))
+
+    async def send(self, websocket):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            while True:
+                await websocket.send_text(await self.queues[websocket].get())
+        self.queues.pop(websocket, None)
+
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        self.queues.pop(websocket, None)
+        self.tasks.pop(websocket).cancel()
+
+    async def broadcast(self, message):
+        for queue in self.queues.values():
+            queue.put_nowait(message)
+
+
+def in_a_context():
+    """Return an app whose handler is a `with`, and reads the messages themselves."""
+    app, news = FastAPI(), MendedManager()
+
+    @contextlib.asynccontextmanager
+    async def member(websocket, client_id):
+        await solution(news, websocket, client_id)
+        try:
+            yield
+        finally:
+            news.disconnect(websocket)
+            await news.broadcast(f"Client #{client_id} left the chat")
+
+    @app.websocket("/ws/{client_id}")
+    async def endpoint(websocket: WebSocket, client_id: int):
+        async with member(websocket, client_id):
+            while True:
+                match await websocket.receive():
+                    case {"type": "websocket.receive", "text": str(text)}:
+                        await news.broadcast(f"Client #{client_id} says: {text}")
+                    case {"type": "websocket.disconnect"}:
+                        break
+
+    return app
 
 
 class Announcing(MendedManager):
@@ -328,6 +552,9 @@ RIGHT = {
     "accepts, tells, appends": newsroom(accepts_before_it_tells),
     "connects, and tells all but itself": newsroom(tells_all_but_itself),
     "tells all at once": newsroom(tells_all_at_once),
+    "a group of tasks": newsroom(tells_in_a_group),
+    "a queue and a task for each": newsroom(solution, manager_class=Queues),
+    "a context manager": in_a_context(),
     "tells in a task": newsroom(tells_in_a_task),
     "a manager that does it in connect": newsroom(as_handed_out, manager_class=Announcing),
     "a set, and gather": newsroom(solution, manager_class=OfASet),
@@ -345,10 +572,3 @@ def test_a_wrong_answer_is_rejected_by_its_rule(name):
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_answer_is_accepted(name):
     expect_accepted(check.joined(RIGHT[name]))
-
-
-def test_the_plain_manager_is_not_enough():
-    """It sends to a client whose connection was cut, and the handler of another one ends of it."""
-    assert not check.joined(
-        newsroom(solution, never_disconnects, manager_class=PlainManager)
-    ).passed

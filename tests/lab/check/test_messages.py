@@ -8,10 +8,10 @@ from answers import expect_rejected
 from fastapi import FastAPI, WebSocket
 
 from chatlib.lab import check, serve
-from chatlib.lab.check.bench import Outcome, Wrong, shorten
-from chatlib.lab.check.doors import why_not_let_in
-from chatlib.lab.check.mishap import shown, told
 from chatlib.lab.check.report import Rules, report_on
+from chatlib.lab.check.tools.bench import Outcome, Wrong, shorten
+from chatlib.lab.check.tools.doors import why_not_let_in
+from chatlib.lab.check.tools.mishap import shown, told
 
 # What ipykernel calls a cell; there is no such file.
 CELL = f"{tempfile.gettempdir()}/ipykernel_7/42.py"
@@ -30,7 +30,7 @@ def test_a_mistake_in_a_cell_is_shown_with_its_line():
     assert repr(check.say(names["say"])).splitlines()[2:5] == [
         "    your code raised IndexError: list index out of range",
         "      line 3 of your cell: return words[2]",
-        "    hint: begin with that line: what it raises ends your function",
+        "    hint: look at that line first: the exception ended your function there",
     ]
 
 

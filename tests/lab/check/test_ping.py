@@ -5,7 +5,7 @@ import json
 
 import pytest
 from answers import expect_accepted, expect_rejected
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -61,6 +61,14 @@ async def promises_a_text() -> str:
     return {"pong": True}
 
 
+async def refuses():
+    raise HTTPException(404)
+
+
+async def never_answers():
+    await asyncio.Event().wait()
+
+
 class EverySecondTime:
     def __init__(self):
         self.asked = 0
@@ -71,7 +79,7 @@ class EverySecondTime:
 
 
 WRONG = {
-    "nothing at all": (FastAPI(), STATUS, "@pings.get('/ping')"),
+    "nothing at all": (FastAPI(), STATUS, "an app answers what it has an endpoint for"),
     "another path": (
         answering({"pong": True}, "/pong"),
         STATUS,
@@ -111,6 +119,13 @@ WRONG = {
         STATUS,
         "the annotation behind `->`",
     ),
+    "a parameter": (at_ping(lambda name: {"pong": True}), STATUS, "leave out its parameters"),
+    "an error": (at_ping(refuses), STATUS, "got: 404"),
+    "JSON with more behind it": (
+        at_ping(lambda: Response('{"pong": true};', media_type="application/json")),
+        PONG,
+        """got: '{"pong": true};'""",
+    ),
     "the function for the app": (forgets_to_return, STARTS, "the function forgets_to_return"),
     "the class for the app": (FastAPI, STARTS, "the class FastAPI"),
     "a router for the app": (APIRouter(), STARTS, "include_router"),
@@ -146,13 +161,27 @@ async def plain_asgi(scope, receive, send):
     await send({"type": "http.response.body", "body": b'{ "pong" : true }\n'})
 
 
+def at_ping_with_name():
+    app = FastAPI()
+    app.get("/{name}")(lambda name: {"pong": name == "ping"})
+    return app
+
+
+def mounted():
+    app = FastAPI()
+    app.mount("/", answering({"pong": True}))
+    return app
+
+
 RIGHT = {
     "async def and a dict": answering({"pong": True}),
     "def": at_ping(lambda: {"pong": True}),
     "a response of its own": at_ping(lambda: JSONResponse({"pong": True})),
     "a router": with_router(),
     "a model": with_model(),
-    "other paths beside it": answering({"pong": True}, "/ping"),
+    "a part of the path": at_ping_with_name(),
+    "an app that is mounted": mounted(),
+    "a parameter that may be left out": at_ping(lambda n=1: {"pong": n == 1}),
     "Starlette alone": Starlette(
         routes=[Route("/ping", lambda request: JSONResponse({"pong": True}))]
     ),
@@ -169,3 +198,8 @@ def test_a_wrong_answer_is_rejected_by_its_rule(name):
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_answer_is_accepted(name):
     expect_accepted(check.ping(RIGHT[name]))
+
+
+def test_an_answer_that_never_comes_is_said_not_to(monkeypatch):
+    monkeypatch.setattr("chatlib.lab.check.rules.chapter_00.GET_SECONDS", 0.2)
+    expect_rejected(check.ping(at_ping(never_answers)), STATUS, "your function does not return")

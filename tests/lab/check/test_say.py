@@ -183,6 +183,32 @@ async def takes_all_that_comes(url, text):
     return messages
 
 
+async def repeats_the_first(url, text):
+    async with websockets.connect(url) as client:
+        await client.send(text)
+        return [await client.recv()] * 2
+
+
+async def takes_bytes(url, text):
+    async with websockets.connect(url) as client:
+        await client.send(text)
+        return [await client.recv(decode=False), await client.recv(decode=False)]
+
+
+async def keeps_one_connection(url, text, connected=[]):  # noqa: B006 - that is the mistake
+    if not connected:
+        connected.append(await websockets.connect(url))
+    await connected[0].send(text)
+    return [await connected[0].recv(), await connected[0].recv()]
+
+
+async def keeps_one_list(url, text, messages=[]):  # noqa: B006 - that is the mistake
+    async with websockets.connect(url) as client:
+        await client.send(text)
+        messages += [await client.recv(), await client.recv()]
+    return messages
+
+
 async def sends_bytes(url, text):
     async with websockets.connect(url) as client:
         await client.send(text.encode())
@@ -190,7 +216,7 @@ async def sends_bytes(url, text):
 
 
 WRONG = {
-    "the stub": (stub, RETURNS, "got: []"),
+    "the stub": (stub, RETURNS, "got: [], and nobody connected"),
     "it never connects": (never_connects, SENDS, "none came"),
     "it makes the messages itself": (makes_the_messages, CAME, "do not make the messages"),
     "it makes one of them itself": (makes_the_second, CAME, "do not make the messages"),
@@ -217,6 +243,10 @@ WRONG = {
     "a class for a function": (Sayer, RETURNS, "an instance: Sayer()"),
     "a result for a function": ([], RETURNS, "without brackets"),
     "it strips what comes": (strips_what_comes, CAME, "do not make the messages"),
+    "the first message twice": (repeats_the_first, RETURNS, "each recv() gives one message"),
+    "a message as bytes": (takes_bytes, RETURNS, "recv() gives a text"),
+    "one connection for all calls": (keeps_one_connection, SENDS, "ConnectionClosed"),
+    "one list for all calls": (keeps_one_list, CAME, "got: ['You wrote: hello'"),
     "it takes all that comes": (takes_all_that_comes, CAME, "what somebody else says"),
     "it sends bytes": (sends_bytes, RETURNS, "send the text itself"),
 }
@@ -267,7 +297,25 @@ def loop_of_its_own(url, text):
     return asyncio.run(with_try(url, text))
 
 
+async def in_a_task_group(url, text):
+    async with websockets.connect(url) as client, asyncio.TaskGroup() as group:
+        receiving = group.create_task(receive_two(client))
+        await client.send(text)
+    return receiving.result()
+
+
+async def receive_two(client):
+    return [await client.recv(), await client.recv()]
+
+
+async def blocks_shortly(url, text):
+    """`async def` with the client that blocks: not nice, and right."""
+    return plain(url, text)
+
+
 RIGHT = {
+    "a task that receives": in_a_task_group,
+    "async def, and the client without async": blocks_shortly,
     "try and finally": with_try,
     "async for": by_iteration,
     "def, and the client without async": plain,
@@ -280,7 +328,8 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_answer_is_rejected_by_its_rule(name):
+def test_a_wrong_answer_is_rejected_by_its_rule(name, monkeypatch):
+    monkeypatch.setattr("chatlib.lab.check.tools.bench.QUIET_SECONDS", 0.1)  # for one that stays
     answer, rule, words = WRONG[name]
     expect_rejected(check.say(answer), rule, words)
     if kept:

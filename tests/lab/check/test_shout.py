@@ -1,10 +1,14 @@
 """`check.shout` tells right answers from wrong ones."""
 
 import asyncio
+import contextlib
+import logging
+import traceback
+from typing import Annotated
 
 import pytest
 from answers import expect_accepted, expect_rejected
-from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, FastAPI, WebSocket, WebSocketDisconnect
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
 from starlette.routing import WebSocketRoute
@@ -131,6 +135,87 @@ async def ends_at_an_empty_text(websocket: WebSocket):
         await websocket.send_text(text.upper())
 
 
+def leaving(answer_goodbye):
+    """Return an app that calls `answer_goodbye(websocket)` when a client has left."""
+
+    async def shout(websocket: WebSocket):
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text((await websocket.receive_text()).upper())
+        except WebSocketDisconnect:
+            if (result := answer_goodbye(websocket)) is not None:
+                await result
+
+    return at(shout)
+
+
+def receiving(receive):
+    """Return an app that answers what `receive(websocket)` returns, until that fails."""
+
+    async def shout(websocket: WebSocket):
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+            while True:
+                await websocket.send_text((await receive(websocket)).upper())
+
+    return at(shout)
+
+
+async def closes_after_a_minute(websocket: WebSocket):
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(60):
+            async for text in websocket.iter_text():
+                await websocket.send_text(text.upper())
+
+
+async def a_hundred_times(websocket: WebSocket):
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        for _ in range(100):
+            await websocket.send_text((await websocket.receive_text()).upper())
+
+
+async def never_ends(websocket: WebSocket):
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text.upper())
+    await asyncio.Event().wait()
+
+
+async def closes_each_time(websocket: WebSocket):
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text.upper())
+        await websocket.close()
+
+
+def one_at_a_time():
+    lock = asyncio.Lock()
+
+    async def shout(websocket: WebSocket):
+        await websocket.accept()
+        async with lock:
+            async for text in websocket.iter_text():
+                await websocket.send_text(text.upper())
+
+    return at(shout)
+
+
+def with_one_text_for_all():
+    latest = []
+
+    async def shout(websocket: WebSocket):
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            latest[:] = [text]
+            await asyncio.sleep(0.001)
+            await websocket.send_text(latest[0].upper())
+
+    return at(shout)
+
+
 async def waits_before_accept(websocket: WebSocket):
     await asyncio.Event().wait()
 
@@ -179,14 +264,12 @@ WRONG = {
     "it answers one text": (at(once), CAPITALS, "expected 'STRASSE', got: the connection ended"),
     "as it came": (answering(str), CAPITALS, "expected 'HELLO', got: 'hello'"),
     "the first letter alone": (answering(str.capitalize), CAPITALS, "got: 'Hello'"),
-    "the other case": (answering(str.swapcase), CAPITALS, "got: 'sTRASSE'"),
     "letters of English alone": (
         answering(lambda text: text.encode().upper().decode()),
         CAPITALS,
         "expected 'STRASSE'",
     ),
     "without the spaces": (answering(lambda text: text.strip().upper()), CAPITALS, "AS IT IS"),
-    "with a mark": (answering(lambda text: f"{text.upper()}!"), CAPITALS, "got: 'HELLO!'"),
     "a misspelled method": (at(misspells), CAPITALS, "AttributeError: 'str' object has no"),
     "twice": (at(twice), CAPITALS, "expected 'STRASSE', got: 'HELLO'"),
     "bytes": (at(in_bytes), CAPITALS, "that is a binary message"),
@@ -204,13 +287,40 @@ WRONG = {
         QUIET,
         "WebSocketDisconnect, code 100",
     ),
+    "a traceback that it prints": (
+        leaving(lambda _: traceback.print_exc()),
+        QUIET,
+        "got: one that your code prints",
+    ),
+    "a traceback that it logs": (
+        leaving(lambda _: logging.getLogger("shout").exception("gone")),
+        QUIET,
+        "got: one that your code prints",
+    ),
+    "a goodbye to who has gone": (
+        leaving(lambda websocket: websocket.send_text("BYE")),
+        QUIET,
+        "send nothing after that",
+    ),
+    "it closes who has gone": (leaving(WebSocket.close), QUIET, "send nothing after that"),
+    "another error when one leaves": (
+        leaving([].remove),
+        QUIET,
+        "no `except WebSocketDisconnect` catches what it raised",
+    ),
+    "it never ends": (at(never_ends), QUIET, "a handler to end when its client has left"),
+    "half a second of silence ends it": (
+        receiving(lambda websocket: asyncio.wait_for(websocket.receive_text(), 0.5)),
+        CAPITALS,
+        "a client that said nothing for hours",
+    ),
+    "a minute ends it": (at(closes_after_a_minute), CAPITALS, "no timeout ends it"),
+    "a hundred texts end it": (at(a_hundred_times), CAPITALS, "each of 200 texts"),
+    "it closes after an answer": (at(closes_each_time), CAPITALS, "got: close 1000"),
+    "one client at a time": (one_at_a_time(), APART, "have no client wait for another"),
+    "one text for all": (with_one_text_for_all(), APART, "expected 'MINE TOO', got: 'AND YOURS'"),
     "it never accepts": (at(waits_before_accept), LET_IN, "neither accepted nor refused"),
     "the function for the app": (stub, STARTS, "the function stub"),
-    "without the last line break": (
-        answering(lambda text: text.rstrip("\n").upper()),
-        CAPITALS,
-        "TWO",
-    ),
     "a hundred letters": (answering(lambda text: text.upper()[:100]), CAPITALS, "characters"),
 }
 
@@ -265,7 +375,73 @@ async def with_tasks(websocket: WebSocket):
     task.cancel()
 
 
+async def patient(websocket):
+    """Return the next text, and look up now and then meanwhile."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(websocket.receive_text(), 20)
+
+
+async def with_match(websocket: WebSocket):
+    await websocket.accept()
+    while True:
+        match await websocket.receive():
+            case {"type": "websocket.receive", "text": str(text)}:
+                await websocket.send_text(text.upper())
+            case _:
+                return
+
+
+async def with_a_group(websocket: WebSocket):
+    texts = asyncio.Queue()
+
+    async def answer():
+        while (text := await texts.get()) is not None:
+            await websocket.send_text(text.upper())
+
+    await websocket.accept()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(answer())
+        async for text in websocket.iter_text():
+            texts.put_nowait(text)
+        texts.put_nowait(None)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield {"change": str.upper}
+
+
+def with_a_lifespan():
+    app = FastAPI(lifespan=lifespan)
+
+    @app.websocket("/shout")
+    async def shout(websocket: WebSocket):
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text(websocket.state.change(text))
+
+    return app
+
+
+async def accepted(websocket: WebSocket):
+    await websocket.accept()
+    yield websocket
+    print("somebody has left")
+
+
+async def by_a_dependency(websocket: Annotated[WebSocket, Depends(accepted)]):
+    async for text in websocket.iter_text():
+        await websocket.send_text(text.upper())
+
+
 RIGHT = {
+    "timeouts that end nothing": receiving(patient),
+    "match": at(with_match),
+    "a group of tasks": at(with_a_group),
+    "a lifespan": with_a_lifespan(),
+    "a dependency that accepts": at(by_a_dependency),
+    "a word when one leaves": leaving(lambda _: print("somebody has left")),
     "try around while": answering(str.upper),
     "iter_text, on a router": with_router(),
     "receive": at(by_receive),

@@ -1,17 +1,15 @@
 """`check.topics` knows a chat with topics from those that nearly have them."""
 
+import asyncio
 import contextlib
-from collections import defaultdict
+import re
 from dataclasses import dataclass, field
 
 import pytest
 from answers import expect_accepted, expect_rejected
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, WebSocket
 
-import chatlib
-from chatlib import receive_text
 from chatlib.lab.check import topics
-from chatlib.lab.plain import MendedManager
 
 CHATS = "what is no command all hear, as before: 'Client #… says: m'"
 SUBSCRIBES = "'/subscribe news' is answered with 'Subscribed to news', to its sender alone"
@@ -24,363 +22,274 @@ UNSUBSCRIBES = (
 CONNECTIONS = "a subscription is of one connection: not of its id, and not for the next time"
 ERRORS = "a command that says too little, or none that there is: 'Error: …', to its sender alone"
 FORGETS = "who has left is sent nothing more, and the others hear 'Client #… left the chat'"
+STOPS_NOBODY = "one who is dead, or leaves just then, keeps nobody else from hearing"
 QUIET = "none of this left a traceback in the log"
 
 
-class Solution:
-    """A right answer in parts, so that each can be a wrong one."""
-
-    manager_class = MendedManager
-
-    def __init__(self):
-        self.manager = self.manager_class()
-        self.topics = defaultdict(set)  # by connection
-
-    def key(self, websocket):
-        return websocket
-
-    async def answer(self, websocket, text):
-        await self.manager.send_personal_message(text, websocket)
-
-    async def subscribe(self, websocket, topic):
-        self.topics[self.key(websocket)].add(topic)
-        await self.answer(websocket, f"Subscribed to {topic}")
-
-    async def unsubscribe(self, websocket, topic):
-        self.topics[self.key(websocket)].discard(topic)
-        await self.answer(websocket, f"Unsubscribed from {topic}")
-
-    def listens(self, websocket, topic):
-        return topic in self.topics.get(self.key(websocket), ())
-
-    async def say(self, websocket, topic, says):
-        for member in list(self.manager.active_connections):
-            if self.listens(member, topic):
-                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                    await self.answer(member, f"[{topic}] {says}")
-
-    async def hear(self, websocket, client_id, text):
-        name = f"Client #{client_id}"
-        command, *rest = text.split(" ", 2)
-        match [command, *filter(None, rest)]:
-            case ["/subscribe", topic]:
-                await self.subscribe(websocket, topic)
-            case ["/unsubscribe", topic]:
-                await self.unsubscribe(websocket, topic)
-            case ["/say", topic, message]:
-                await self.say(websocket, topic, f"{name} says: {message}")
-            case _ if text.startswith("/"):
-                await self.error(websocket, text)
-            case _:
-                await self.answer(websocket, f"You wrote: {text}")
-                await self.manager.broadcast(f"{name} says: {text}")
-
-    async def error(self, websocket, text):
-        await self.answer(websocket, f"Error: {text!r} is no command, or lacks something")
-
-    async def go(self, websocket, client_id):
-        self.topics.pop(self.key(websocket), None)
-        self.manager.disconnect(websocket)
-        await self.manager.broadcast(f"Client #{client_id} left the chat")
-
-
-def chat(parts, catch=WebSocketDisconnect, **changes):
-    """Return an app of `parts`, with `changes` to it."""
-    app, room = FastAPI(), type("Parts", (parts,), changes)()
-
-    @app.websocket("/ws/{client_id}")
-    async def websocket_endpoint(websocket: WebSocket, client_id: int):
-        await room.manager.connect(websocket)
-        try:
-            while True:
-                await room.hear(websocket, client_id, await receive_text(websocket))
-        except catch:
-            pass
-        finally:
-            await room.go(websocket, client_id)
-
-    return app
-
-
-async def knows_no_commands(room, websocket, client_id, text):
-    await room.answer(websocket, f"You wrote: {text}")
-    await room.manager.broadcast(f"Client #{client_id} says: {text}")
-
-
-async def broadcasts_commands_too(room, websocket, client_id, text):
-    if text.startswith("/"):
-        await room.manager.broadcast(f"Client #{client_id} says: {text}")
-    await Solution.hear(room, websocket, client_id, text)
-
-
-async def looks_for_a_slash(room, websocket, client_id, text):
-    if "/" in text and not text.startswith("/"):
-        await room.error(websocket, text)
-    else:
-        await Solution.hear(room, websocket, client_id, text)
-
-
-async def tells_all_who_subscribes(room, websocket, topic):
-    room.topics[websocket].add(topic)
-    await room.manager.broadcast(f"Subscribed to {topic}")
-
-
-async def other_words(room, websocket, topic):
-    room.topics[websocket].add(topic)
-    await room.answer(websocket, f"You have subscribed to {topic}")
-
-
-async def without_the_topic(room, websocket, topic, says):
-    for member in list(room.manager.active_connections):
-        if room.listens(member, topic):
-            await room.answer(member, says)
-
-
-async def to_others_alone(room, websocket, topic, says):
-    for member in list(room.manager.active_connections):
-        if member is not websocket and room.listens(member, topic):
-            await room.answer(member, f"[{topic}] {says}")
-
-
-async def subscribers_alone_may_speak(room, websocket, topic, says):
-    if room.listens(websocket, topic):
-        await Solution.say(room, websocket, topic, says)
-
-
-async def first_word(room, websocket, topic, says):
-    who, _, message = says.partition(" says: ")
-    await Solution.say(room, websocket, topic, f"{who} says: {message.split()[0]}")
-
-
-async def one_topic(room, websocket, topic):
-    room.topics[websocket] = {topic}
-    await room.answer(websocket, f"Subscribed to {topic}")
-
-
-async def a_list_of_topics(room, websocket, topic):
-    room.lists = room.__dict__.get("lists", [])
-    room.lists.append((websocket, topic))
-    await room.answer(websocket, f"Subscribed to {topic}")
-
-
-async def through_the_list(room, websocket, topic, says):
-    for member, whose in list(room.__dict__.get("lists", [])):
-        if whose == topic and member in room.manager.active_connections:
-            await room.answer(member, f"[{topic}] {says}")
-
-
-async def answers_and_no_more(room, websocket, topic):
-    await room.answer(websocket, f"Unsubscribed from {topic}")
-
-
-async def unsubscribes_from_all(room, websocket, topic):
-    room.topics.pop(websocket, None)
-    await room.answer(websocket, f"Unsubscribed from {topic}")
-
-
-async def ends_the_topic(room, websocket, topic):
-    for subscribed in room.topics.values():
-        subscribed.discard(topic)
-    await room.answer(websocket, f"Unsubscribed from {topic}")
-
-
-async def an_error_where_not_subscribed(room, websocket, topic):
-    room.topics[websocket].remove(topic)
-    await room.answer(websocket, f"Unsubscribed from {topic}")
-
-
-async def silent_about_errors(room, websocket, text):
-    pass
-
-
-async def tells_all_of_errors(room, websocket, text):
-    await room.manager.broadcast(f"Error: {text!r} is no command")
-
-
-async def closes_on_errors(room, websocket, text):
-    await websocket.close(1008)
-
-
-async def matches_the_beginning(room, websocket, client_id, text):
-    if text.startswith("/subscribe") and len(text) > 10:
-        await room.subscribe(websocket, text[10:].strip())
-    else:
-        await Solution.hear(room, websocket, client_id, text)
-
-
-async def leaves_in_silence(room, websocket, client_id):
-    room.topics.pop(websocket, None)
-    room.manager.disconnect(websocket)
-
-
-async def leaves_its_connection(room, websocket, client_id):
-    await room.manager.broadcast(f"Client #{client_id} left the chat")
-
-
-def by_id(room, websocket):
-    return websocket.path_params["client_id"]
-
-
-async def keeps_what_an_id_had(room, websocket, client_id):
-    room.manager.disconnect(websocket)
-    await room.manager.broadcast(f"Client #{client_id} left the chat")
-
+# A right answer. Each wrong one is this one with another line or two.
+SOLUTION = """
+import contextlib
+from collections import defaultdict
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+from chatlib import ConnectionManager, Room, receive_text
+from chatlib.lab.plain import MendedManager, PlainManager
+
+forum, manager = FastAPI(), MendedManager()
+topics = defaultdict(set)  # by connection
+
+
+async def tell(listener, text):
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await listener.send_text(text)
+
+
+async def obey(websocket, name, text):
+    match [part for part in text.split(" ", 2) if part]:
+        case ["/subscribe", topic]:
+            topics[websocket].add(topic)
+            await tell(websocket, f"Subscribed to {topic}")
+        case ["/unsubscribe", topic]:
+            topics[websocket].discard(topic)
+            await tell(websocket, f"Unsubscribed from {topic}")
+        case ["/say", topic, said]:
+            for listener in list(topics):
+                if topic in topics[listener]:
+                    await tell(listener, f"[{topic}] {name} says: {said}")
+        case _:
+            await tell(websocket, f"Error: {text}")
+
+
+@forum.websocket("/ws/{client_id}")
+async def listen_to_topics(websocket: WebSocket, client_id: int):
+    name = f"Client #{client_id}"
+    await manager.connect(websocket)
+    try:
+        while True:
+            text = await receive_text(websocket)
+            if text.startswith("/"):
+                await obey(websocket, name, text)
+            else:
+                await manager.broadcast(f"{name} says: {text}")
+    except WebSocketDisconnect:
+        pass
+    finally:
+        topics.pop(websocket, None)
+        manager.disconnect(websocket)
+        await manager.broadcast(f"{name} left the chat")
+"""
+
+
+def chat(*changes):
+    """Return the app of the solution with `changes`: after each piece what stands there instead."""
+    code = SOLUTION
+    for old, instead in zip(changes[::2], changes[1::2], strict=True):
+        assert old in code, old
+        code = code.replace(old, instead)
+    names = {}
+    exec(compile(code, "<stdin>", "exec"), names)
+    return names["forum"]
+
+
+A_COMMAND = 'if text.startswith("/"):'
+ADDS = "topics[websocket].add(topic)"
+DISCARDS = "topics[websocket].discard(topic)"
+LISTENS = "if topic in topics[listener]:"
+LISTENERS = "for listener in list(topics):"
+SUBSCRIBED = 'await tell(websocket, f"Subscribed to {topic}")'
+AN_ERROR = 'await tell(websocket, f"Error: {text}")'
+FORGETS_TOPICS = "topics.pop(websocket, None)"
+LEFT_THE_CHAT = 'await manager.broadcast(f"{name} left the chat")'
+UNLESS_DEAD = "with contextlib.suppress(WebSocketDisconnect, RuntimeError):"
+
+BY_ID = (
+    *(ADDS, "topics[client_id].add(topic)", DISCARDS, "topics[client_id].discard(topic)"),
+    *("async def obey(websocket, name, text)", "async def obey(websocket, name, text, client_id)"),
+    *("await obey(websocket, name, text)", "await obey(websocket, name, text, client_id)"),
+    *(LISTENERS, "for listener in list(manager.active_connections):"),
+    *(LISTENS, 'if topic in topics[int(listener.path_params["client_id"])]:'),
+)
 
 WRONG = {
-    "as handed out": (chat(Solution, hear=knows_no_commands), SUBSCRIBES, "Subscribed to news"),
-    "a slash somewhere is a command": (
-        chat(Solution, hear=looks_for_a_slash),
+    "as handed out": (chat(A_COMMAND, "if False:"), SUBSCRIBES, "Subscribed to news"),
+    "a slash somewhere is a command": (chat(A_COMMAND, 'if "/" in text:'), CHATS, "either/or"),
+    "without the spaces around it": (
+        chat("await receive_text(websocket)", "(await receive_text(websocket)).strip()"),
         CHATS,
-        "either/or",
+        "broadcast as it is",
     ),
     "commands are broadcast too": (
-        chat(Solution, hear=broadcasts_commands_too),
+        chat("            else:\n                await manager", "            await manager"),
         SUBSCRIBES,
-        "Client #603 says: /subscribe",
+        "client 604 to hear nothing, got: ['Client #603 says: /subscribe news'",
     ),
     "all are told who subscribes": (
-        chat(Solution, subscribe=tells_all_who_subscribes),
+        chat(SUBSCRIBED, 'await manager.broadcast(f"Subscribed to {topic}")'),
         SUBSCRIBES,
         "client 604 to hear nothing",
     ),
-    "other words": (chat(Solution, subscribe=other_words), SUBSCRIBES, "'Subscribed to news'"),
-    "does not say the topic": (
-        chat(Solution, say=without_the_topic),
-        ARRIVES,
-        "[news] Client #605",
+    "other words": (chat("Subscribed to", "Subscribed:"), SUBSCRIBES, "'Subscribed to news'"),
+    "topics that were made before": (
+        chat(
+            '["/subscribe", topic]', '["/subscribe", ("news" | "sports" | "newsletter") as topic]'
+        ),
+        SUBSCRIBES,
+        "'Subscribed to Grüße_7' for client 603",
     ),
+    "does not say the topic": (chat("[{topic}] {name}", "{name}"), ARRIVES, "[news] Client #605"),
     "the speaker does not hear itself": (
-        chat(Solution, say=to_others_alone),
+        chat(LISTENS, "if topic in topics[listener] and listener is not websocket:"),
         ARRIVES,
         "[news] Client #605 says: one",
     ),
     "who is not subscribed may not speak": (
-        chat(Solution, say=subscribers_alone_may_speak),
+        chat('["/say", topic, said]', '["/say", topic, said] if topic in topics[websocket]'),
         ARRIVES,
         "who speaks need not be one of them",
     ),
-    "one word of the message": (chat(Solution, say=first_word), ARRIVES, "two  /words [x]"),
+    "one word of the message": (chat("{said}", "{said.split()[0]}"), ARRIVES, "two  /words [x]"),
+    "one space for two": (
+        chat("{said}", "{' '.join(said.split())}"),
+        ARRIVES,
+        'text.split(" ", 2) keeps them',
+    ),
     "everybody hears every topic": (
-        chat(Solution, listens=lambda room, websocket, topic: True),
+        chat(LISTENERS, "for listener in list(manager.active_connections):", LISTENS, "if True:"),
         APART,
         "client 609 to hear nothing",
     ),
     "a topic begins like another": (
-        chat(
-            Solution,
-            listens=lambda room, websocket, topic: any(
-                mine.startswith(topic) for mine in room.topics[websocket]
-            ),
-        ),
+        chat(LISTENS, "if any(mine.startswith(topic) for mine in topics[listener]):"),
         APART,
         "client 609 to hear nothing",
     ),
     "small letters for capitals": (
-        chat(
-            Solution,
-            listens=lambda room, websocket, topic: (
-                topic.lower() in {mine.lower() for mine in room.topics[websocket]}
-            ),
-        ),
+        chat(LISTENS, "if topic.lower() in {mine.lower() for mine in topics[listener]}:"),
         APART,
         "client 610 to hear nothing",
     ),
-    "one topic at a time": (chat(Solution, subscribe=one_topic), MANY, "client 612 to hear"),
+    "an answer to who speaks": (
+        chat(LISTENERS, f'await tell(websocket, f"Sent to {{topic}}")\n            {LISTENERS}'),
+        APART,
+        "client 611 to hear nothing, got: ['Sent to news']",
+    ),
+    "one topic at a time": (
+        chat(ADDS, "topics[websocket] = {topic}"),
+        MANY,
+        "client 612 to hear",
+    ),
     "subscribed twice is heard twice": (
-        chat(Solution, subscribe=a_list_of_topics, say=through_the_list),
+        chat(
+            *("defaultdict(set)", "defaultdict(list)", ADDS, "topics[websocket].append(topic)"),
+            *(LISTENS, "for _ in range(topics[listener].count(topic)):"),
+        ),
         MANY,
         "to subscribe twice is to subscribe",
     ),
-    "unsubscribes nobody": (
-        chat(Solution, unsubscribe=answers_and_no_more),
-        UNSUBSCRIBES,
-        "client 614 to hear ['[sports]",
-    ),
+    "unsubscribes nobody": (chat(DISCARDS, "pass"), UNSUBSCRIBES, "client 614 to hear ['[sports]"),
     "unsubscribes from everything": (
-        chat(Solution, unsubscribe=unsubscribes_from_all),
+        chat(DISCARDS, "topics[websocket].clear()"),
         UNSUBSCRIBES,
         "got: nothing",
     ),
+    "unsubscribes from what begins like it": (
+        chat(
+            DISCARDS,
+            "topics[websocket] -= {own for own in topics[websocket] if own.startswith(topic)}",
+        ),
+        UNSUBSCRIBES,
+        "'[newsletter] Client #614 says: a'], got: ['[sports] Client #614 says: a']",
+    ),
     "ends the topic for all": (
-        chat(Solution, unsubscribe=ends_the_topic),
+        chat(DISCARDS, "[own.discard(topic) for own in topics.values()]"),
         UNSUBSCRIBES,
         "client 615 to hear",
     ),
     "an error for who was not subscribed": (
-        chat(Solution, unsubscribe=an_error_where_not_subscribed),
+        chat(DISCARDS, "topics[websocket].remove(topic)"),
         UNSUBSCRIBES,
         "after /unsubscribe news",
     ),
-    "subscriptions by id": (chat(Solution, key=by_id), CONNECTIONS, "client 616 to hear nothing"),
-    "an id has what it had": (
-        chat(Solution, key=by_id, go=keeps_what_an_id_had),
+    "subscriptions by id": (
+        chat(*BY_ID, FORGETS_TOPICS, "topics.pop(client_id, None)"),
         CONNECTIONS,
-        "keep subscriptions by connection",
+        "client 616 to hear nothing",
     ),
-    "says nothing of errors": (chat(Solution, error=silent_about_errors), ERRORS, "'/subscribe'"),
+    "an id has what it had": (chat(*BY_ID), CONNECTIONS, "keep subscriptions by connection"),
+    "an error where nobody listens": (
+        chat(
+            '["/say", topic, said]',
+            '["/say", topic, said] if any(topic in own for own in topics.values())',
+        ),
+        CONNECTIONS,
+        "got: ['Error: /say news b']",
+    ),
+    "says nothing of errors": (chat(AN_ERROR, "pass"), ERRORS, "'/subscribe'"),
     "tells all of errors": (
-        chat(Solution, error=tells_all_of_errors),
+        chat(AN_ERROR, 'await manager.broadcast("Error: no such command")'),
         ERRORS,
         "client 619 to hear nothing",
     ),
-    "closes on an error": (chat(Solution, error=closes_on_errors), ERRORS, "close 1008"),
+    "closes on an error": (chat(AN_ERROR, "await websocket.close(1008)"), ERRORS, "close 1008"),
+    "raises an error": (chat(AN_ERROR, "raise ValueError(text)"), ERRORS, "ValueError: /subscribe"),
+    "other words for an error": (
+        chat('"Error: {', '"error: {'),
+        ERRORS,
+        "'Error: …' as the answer",
+    ),
+    "no topic is a topic": (chat("if part]", "]"), ERRORS, "as the answer to '/subscribe '"),
     "a command is what begins like it": (
-        chat(Solution, hear=matches_the_beginning),
+        chat("text.split(", 'text.replace("/subscribe", "/subscribe ", 1).split('),
         ERRORS,
         "'/subscribenews'",
     ),
-    "leaves in silence": (chat(Solution, go=leaves_in_silence), FORGETS, "it came 0 times"),
+    "leaves in silence": (chat(LEFT_THE_CHAT, "pass"), FORGETS, "it came 0 times"),
+    "leaves twice": (
+        chat(LEFT_THE_CHAT, f"{LEFT_THE_CHAT}\n        {LEFT_THE_CHAT}"),
+        FORGETS,
+        "it came 2 times",
+    ),
     "leaves its connection behind": (
-        chat(Solution, go=leaves_its_connection),
+        chat("manager.disconnect(websocket)", "pass"),
         FORGETS,
         "after it had left",
     ),
-    "lets the disconnect out": (chat(Solution, catch=()), QUIET, "WebSocketDisconnect"),
+    "leaves its topics behind": (chat(FORGETS_TOPICS, "pass"), FORGETS, "after it had left"),
+    "the manager of the tutorial": (
+        chat("MendedManager()", "PlainManager()"),
+        STOPS_NOBODY,
+        "625 to hear 'Client #625 says: anybody?' while another client is dead",
+    ),
+    "lets a failed send out": (
+        chat(UNLESS_DEAD, "if True:"),
+        STOPS_NOBODY,
+        "627 to hear '[news] Client #627 says: anybody?' while another client is dead",
+    ),
+    "goes through the topics themselves": (
+        chat("in list(topics)", "in topics"),
+        STOPS_NOBODY,
+        "while another client leaves",
+    ),
+    "lets the disconnect out": (
+        chat("    except WebSocketDisconnect:\n        pass\n", ""),
+        QUIET,
+        "WebSocketDisconnect",
+    ),
 }
 
-
-class SetForEachTopic(Solution):
-    """The other way round: who listens to a topic."""
-
-    async def subscribe(self, websocket, topic):
-        self.topics[topic].add(websocket)
-        await websocket.send_text(f"Subscribed to {topic}")
-
-    async def unsubscribe(self, websocket, topic):
-        self.topics[topic] -= {websocket}
-        await websocket.send_text(f"Unsubscribed from {topic}")
-
-    def listens(self, websocket, topic):
-        return websocket in self.topics[topic]
-
-    async def go(self, websocket, client_id):
-        for members in self.topics.values():
-            members.discard(websocket)
-        await super().go(websocket, client_id)
-
-
-class RoomForEachTopic(Solution):
-    manager_class = chatlib.ConnectionManager
-
-    def __init__(self):
-        super().__init__()
-        self.rooms = defaultdict(chatlib.Room)
-
-    async def subscribe(self, websocket, topic):
-        self.rooms[topic].join(websocket)
-        await self.answer(websocket, f"Subscribed to {topic}")
-
-    async def unsubscribe(self, websocket, topic):
-        self.rooms[topic].leave(websocket)
-        await self.answer(websocket, f"Unsubscribed from {topic}")
-
-    async def say(self, websocket, topic, says):
-        await self.rooms[topic].publish(f"[{topic}] {says}")
-
-    async def go(self, websocket, client_id):
-        for room in self.rooms.values():
-            room.leave(websocket)
-        await super().go(websocket, client_id)
+A_SET_FOR_EACH_TOPIC = (
+    *(ADDS, "topics[topic].add(websocket)", DISCARDS, "topics[topic].discard(websocket)"),
+    *(LISTENERS, "for listener in topics[topic].copy():", LISTENS, "if True:"),
+    *(FORGETS_TOPICS, "[listeners.discard(websocket) for listeners in topics.values()]"),
+)
+A_ROOM_FOR_EACH_TOPIC = (
+    *("MendedManager()", "ConnectionManager()", "defaultdict(set)", "defaultdict(Room)"),
+    *(ADDS, "topics[topic].join(websocket)", DISCARDS, "topics[topic].leave(websocket)"),
+    *(LISTENERS, "if True:", LISTENS, "if True:"),
+    *("await tell(listener, f", "await topics[topic].publish(f"),
+    *(FORGETS_TOPICS, "[room.leave(websocket) for room in topics.values()]"),
+)
 
 
 @dataclass(eq=False)
@@ -430,14 +339,62 @@ def with_members():
     return app
 
 
+def with_tasks():
+    """Return an app that sends to all at the same time, and takes messages as they come."""
+    app, topics_of = FastAPI(), {}
+
+    async def tell(websocket, text):
+        with contextlib.suppress(Exception):
+            await websocket.send_text(text)
+
+    async def tell_those(text, hears):
+        async with asyncio.TaskGroup() as tasks:
+            for websocket, subscribed in topics_of.items():
+                if hears(subscribed):
+                    tasks.create_task(tell(websocket, text))
+
+    async def obey(websocket, number, text):
+        if found := re.fullmatch(r"/subscribe (\S+)", text):
+            topics_of[websocket].add(found[1])
+            await tell(websocket, f"Subscribed to {found[1]}")
+        elif found := re.fullmatch(r"/unsubscribe (\S+)", text):
+            topics_of[websocket].discard(found[1])
+            await tell(websocket, f"Unsubscribed from {found[1]}")
+        elif found := re.fullmatch(r"/say (\S+) (.+)", text, re.DOTALL):
+            says = f"[{found[1]}] Client #{number} says: {found[2]}"
+            await tell_those(says, lambda subscribed: found[1] in subscribed)
+        else:
+            await tell(websocket, f"Error: {text} is no command")
+
+    @app.websocket("/ws/{number}")
+    async def endpoint(websocket: WebSocket, number: int):
+        await websocket.accept()
+        topics_of[websocket] = set()
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            match message.get("text"):
+                case None:
+                    await websocket.close(1003)
+                    break
+                case text if text.startswith("/"):
+                    await obey(websocket, number, text)
+                case text:
+                    await tell_those(f"Client #{number} says: {text}", lambda _: True)
+        del topics_of[websocket]
+        await tell_those(f"Client #{number} left the chat", lambda _: True)
+
+    return app
+
+
 RIGHT = {
-    "a set for each connection": chat(Solution),
-    "a set for each topic": chat(SetForEachTopic),
-    "a room for each topic": chat(RoomForEachTopic),
+    "a set for each connection": chat(),
+    "a set for each topic": chat(*A_SET_FOR_EACH_TOPIC),
+    "a room for each topic": chat(*A_ROOM_FOR_EACH_TOPIC),
     "an object for each member": with_members(),
+    "tasks, and regular expressions": with_tasks(),
 }
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_answer_is_rejected_by_its_rule(name):
     answer, rule, words = WRONG[name]

@@ -1,7 +1,9 @@
 """`check.total` tells right answers from wrong ones."""
 
 import ast
+import asyncio
 import json
+import traceback
 from math import fsum
 
 import pytest
@@ -15,6 +17,7 @@ from chatlib.lab import check
 ADDS = '[1, 2, 3] is answered with {"total": 6}'
 ERROR = 'anything else is answered with {"error": …}, and the connection stays'
 NO_EVAL = "what Python could read, and JSON is not, is an error too"
+APART = "two clients do not hear each other"
 QUIET = "a client that leaves leaves no traceback"
 
 
@@ -167,6 +170,65 @@ async def forgets_await(websocket: WebSocket):
     await websocket.send_json({"total": sum(numbers)})
 
 
+def leaving(goodbye):
+    """Return an app that calls `goodbye(websocket)` when a client has left."""
+
+    async def total(websocket: WebSocket):
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_json(right(await receive_text(websocket)))
+        except WebSocketDisconnect:
+            goodbye(websocket)
+
+    return at(total)
+
+
+async def ends_after_silence(websocket: WebSocket):
+    await websocket.accept()
+    try:
+        while True:
+            text = await asyncio.wait_for(receive_text(websocket), 0.5)
+            await websocket.send_json(right(text))
+    except (TimeoutError, WebSocketDisconnect):
+        pass
+
+
+async def catches_all_inside(websocket: WebSocket):
+    await websocket.accept()
+    while True:
+        try:
+            numbers = await websocket.receive_json()
+            assert isinstance(numbers, list)
+            await websocket.send_json({"total": sum(numbers)})
+        except Exception as error:
+            await websocket.send_json({"error": str(error)})
+
+
+def to_all():
+    members = []
+
+    async def total(websocket: WebSocket):
+        await websocket.accept()
+        members.append(websocket)
+        async for text in websocket.iter_text():
+            for member in members:
+                await member.send_json(right(text))
+        members.remove(websocket)
+
+    return at(total)
+
+
+def converts(text):
+    try:
+        numbers = json.loads(text)
+        if not isinstance(numbers, list):
+            raise TypeError("that is no list")
+        return {"total": sum(float(each) for each in numbers)}
+    except (ValueError, TypeError) as error:
+        return {"error": str(error)}
+
+
 async def does_not_catch(websocket: WebSocket):
     await websocket.accept()
     while True:
@@ -210,6 +272,20 @@ WRONG = {
     "JSON twice": (at(sends_json_twice), ADDS, "JSON of JSON"),
     "bytes": (at(sends_bytes), ADDS, "send_json(…) sends a text"),
     "a forgotten await": (at(forgets_await), ADDS, "you forgot `await`"),
+    "nothing is no total": (
+        answering(lambda text: right(text) if text != "[]" else {"error": "nothing"}),
+        ADDS,
+        '{"total": 0} for []',
+    ),
+    "half a second of silence ends it": (at(ends_after_silence), ADDS, "no timeout ends it"),
+    "texts are converted": (answering(converts), ERROR, "convert nothing"),
+    "to all": (to_all(), APART, "answer on the websocket that asked"),
+    "a try for all inside the loop": (at(catches_all_inside), QUIET, "send nothing after that"),
+    "another error when one leaves": (
+        leaving([].remove),
+        QUIET,
+        "no `except WebSocketDisconnect` catches what it raised",
+    ),
     "no except": (at(does_not_catch), QUIET, "catch WebSocketDisconnect"),
     "the function for the app": (does_not_catch, "the app starts", "the function does_not_catch"),
     "what is no number is left out": (
@@ -246,6 +322,36 @@ def with_words(text):
         return {"error": ""}
 
 
+def prints_what_it_caught(text):
+    """The rule on tracebacks is about clients that leave."""
+    answer = right(text)
+    if "error" in answer:
+        try:
+            raise ValueError(text)
+        except ValueError:
+            traceback.print_exc()
+    return answer
+
+
+def counts_no_truth(text):
+    answer = right(text)
+    if "total" in answer and any(isinstance(each, bool) for each in json.loads(text)):
+        return {"error": "true and false are no numbers"}
+    return answer
+
+
+async def with_match(websocket: WebSocket):
+    await websocket.accept()
+    while True:
+        match await websocket.receive():
+            case {"text": str(text)}:
+                await websocket.send_text(json.dumps(right(text)))
+            case {"type": "websocket.disconnect"}:
+                break
+            case _:
+                await websocket.send_text('{"error": "text, please"}')
+
+
 async def receives_json_with_care(ws: WebSocket):
     await ws.accept()
     try:
@@ -278,6 +384,9 @@ RIGHT = {
     "the solution": answering(right),
     "Pydantic, and floats": answering(with_pydantic),
     "match": answering(with_words),
+    "match on what comes": at(with_match),
+    "a traceback of bad input": answering(prints_what_it_caught),
+    "true is no number": answering(counts_no_truth),
     "receive_json": at(receives_json_with_care),
     "iter_text, on a router": with_router(),
 }

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import threading
 
 import pytest
 from answers import expect_accepted, expect_rejected
@@ -92,11 +93,18 @@ def key_first(key):
     return b"Hello"
 
 
+seen = threading.Event()  # that it never ends: its thread would keep the other tests waiting
+
+
 def never_ends(payload, key):
     i, text = 0, b""
-    while len(text) < len(payload):
+    while len(text) < len(payload) and not seen.is_set():
         i += 1 if i < 100 else 0
     return text
+
+
+def remembers(payload, key, known={}):  # noqa: B006 - that is the mistake
+    return known.setdefault(len(payload), right(payload, key))
 
 
 class Unmask:
@@ -105,9 +113,36 @@ class Unmask:
 
 
 WRONG = {
-    "the stub": (lambda payload, key: payload, HELLO, r"got: b'\x7f\x9fMQX'"),
-    "Hello whatever came": (always_hello, LENGTH, "0 bytes, as many as went in"),
-    "the key of the example": (key_of_the_rfc, LENGTH, "expected b'a'"),
+    "the stub": (lambda payload, key: payload, HELLO, "the payload as it went in"),
+    "Hello whatever came": (always_hello, LENGTH, "13 bytes, as many as went in"),
+    "the key of the example": (key_of_the_rfc, LENGTH, "which the key 37 fa 21 3d gives"),
+    "a key of its own": (
+        lambda payload, key: right(payload, b"\1\2\3\4"),
+        HELLO,
+        "take the key from the parameter `key`",
+    ),
+    "the key backwards": (
+        lambda payload, key: right(payload, key[::-1]),
+        HELLO,
+        "which the key 3d 21 fa 37 gives\nbyte i of the payload",
+    ),
+    "one byte of the key": (
+        lambda payload, key: right(payload, key[:1] * 4),
+        HELLO,
+        "which the key 37 37 37 37 gives",
+    ),
+    "and for xor": (
+        lambda payload, key: bytes(byte & key[i % 4] for i, byte in enumerate(payload)),
+        HELLO,
+        "XORed",
+    ),
+    "zeros for numbers": (
+        lambda payload, key: b"".join(bytes(byte) for byte in right(payload, key)),
+        HELLO,
+        "got: 500",
+    ),
+    "what came before, if it was as long": (remembers, BYTES, "got: b'four'"),
+    "None for nothing": (lambda payload, key: right(payload, key) or None, LENGTH, "got: None"),
     "five bytes at most": (zips, LENGTH, "13 bytes"),
     "sixteen bytes at most": (sixteen, LENGTH, "17 bytes"),
     "125 bytes at most": (hundred_and_twenty_five, LENGTH, "2700 bytes"),
@@ -146,6 +181,13 @@ def as_numbers(payload, key):
     return (int.from_bytes(payload) ^ int.from_bytes(mask)).to_bytes(size)
 
 
+def every_fourth(payload, key):
+    text = bytearray(len(payload))
+    for i, byte in enumerate(key):
+        text[i::4] = bytes(each ^ byte for each in payload[i::4])
+    return memoryview(text)
+
+
 async def asynchronous(payload, key):
     return right(payload, key)
 
@@ -155,8 +197,8 @@ RIGHT = {
     "a loop over a bytearray": in_a_loop,
     "cycle": with_cycle,
     "two numbers": as_numbers,
+    "every fourth byte, and a memoryview": every_fourth,
     "async def": asynchronous,
-    "a lambda": lambda payload, key: right(payload, key),
     "a partial with names": functools.partial(right),
     "an instance of a class": Unmask(),
 }
@@ -174,5 +216,6 @@ def test_a_right_answer_is_accepted(name):
 
 
 def test_a_loop_that_never_ends_is_shown(monkeypatch):
-    monkeypatch.setattr("chatlib.lab.check.calling.CALL_SECONDS", 0.2)
-    expect_rejected(check.unmask(never_ends), HELLO, "while len(text) < len(payload):")
+    monkeypatch.setattr("chatlib.lab.check.tools.calling.CALL_SECONDS", 0.2)
+    expect_rejected(check.unmask(never_ends), HELLO, "while len(text) < len(payload)")
+    seen.set()

@@ -16,6 +16,8 @@ REACHES = "whisper('psst', 302) reaches client 302"
 PRIVATE = "nobody else hears it"
 BOTH = "both of two clients with one id hear it"
 AS_IT_IS = "each whisper arrives as it is, once, and in order"
+SLOW = "whispers arrive in order where a connection is slow, too"
+LEAVING = "a client that is taken off just as the send to it fails stops nobody"
 NOBODY = "where nobody has the id, nothing happens"
 FORGETS = "after disconnect a client hears nothing more, and another one with its id still does"
 DEAD = "a dead member stops nobody"
@@ -186,6 +188,71 @@ class Skips(whispering(lambda connection, number: id_of(connection) == str(numbe
             await connection.send_text(message)
 
 
+class LiveSet(ListForEachId):
+    """The set is as big as before where one leaves and another one comes."""
+
+    def __init__(self):
+        super().__init__()
+        self.by_id = defaultdict(OfASet)
+
+    async def whisper(self, message, client_id):
+        for websocket in self.by_id[client_id]:
+            with contextlib.suppress(*GONE):
+                await websocket.send_text(message)
+
+
+class OfASet(set):
+    append = set.add
+
+
+async def leaves_it_to_tasks(self, message, connections):
+    for connection in connections:
+        asyncio.create_task(connection.send_text(message))  # noqa: RUF006 - that is the fault
+
+
+async def keeps_its_tasks(self, message, connections):
+    async def send(connection):
+        with contextlib.suppress(Exception):
+            await self.send_personal_message(message, connection)
+
+    self.tasks = [asyncio.create_task(send(connection)) for connection in connections]
+
+
+async def waits_for_the_first(self, message, connections):
+    async def send(connection):
+        with contextlib.suppress(*GONE):
+            await connection.send_text(message)
+
+    tasks = [asyncio.create_task(send(connection)) for connection in connections]
+    if tasks:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def never_asks_how_it_went(self, message, connections):
+    if tasks := [asyncio.create_task(each.send_text(message)) for each in connections]:
+        await asyncio.wait(tasks)
+
+
+async def in_a_group(self, message, connections):
+    async with asyncio.TaskGroup() as group:
+        for connection in connections:
+            group.create_task(connection.send_text(message))
+
+
+async def removes_it_itself(self, message, connections):
+    for connection in connections:
+        try:
+            await connection.send_text(message)
+        except GONE:
+            self.active_connections.remove(connection)
+
+
+async def strips(self, message, connections):
+    for connection in connections:
+        with contextlib.suppress(*GONE):
+            await connection.send_text(message.strip())
+
+
 async def never_awaits(self, message, connections):
     for connection in connections:
         self.send_personal_message(message, connection)
@@ -274,6 +341,33 @@ async def says_it_twice(self, message, connections):
             await connection.send_text(message)
 
 
+class Composed:
+    """It has a manager, and is none; and its whisper is no coroutine function."""
+
+    returns = True
+
+    def __init__(self):
+        self.manager = MendedManager()
+        self.tasks = set()
+
+    def __getattr__(self, name):
+        return getattr(self.manager, name)
+
+    def whisper(self, message, client_id):
+        task = asyncio.get_running_loop().create_task(self._whisper(message, client_id))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task if self.returns else None
+
+    async def _whisper(self, message, client_id):
+        for connection in tuple(self.manager.active_connections):
+            if int(id_of(connection)) == client_id:
+                try:
+                    await self.manager.send_personal_message(message, connection)
+                except GONE:
+                    self.manager.disconnect(connection)
+
+
 WRONG = {
     "as handed out": (AsHandedOut, REACHES, "client 302 to hear ['psst'], got: nothing"),
     "compares text with a number": (
@@ -299,11 +393,6 @@ WRONG = {
         PRIVATE,
         "client 3020 to hear nothing",
     ),
-    "the id begins like it": (
-        whispering(lambda connection, number: id_of(connection).startswith(str(number))),
-        PRIVATE,
-        "to hear nothing",
-    ),
     "the path ends like it": (
         whispering(lambda connection, number: connection.url.path.endswith(str(number))),
         PRIVATE,
@@ -325,16 +414,50 @@ WRONG = {
         "take off the one connection",
     ),
     "one leaves, and all with its id are forgotten": (ForgetsAllOfAnId, FORGETS, "got: nothing"),
-    "no try": (sending(without_try), DEAD, "WebSocketDisconnect out of whisper"),
-    "catches WebSocketDisconnect alone": (sending(catches_one), DEAD, "out of whisper"),
-    "catches RuntimeError alone": (sending(catches_the_other), DEAD, "WebSocketDisconnect out of"),
+    "no try": (sending(without_try), DEAD, "whisper() raised WebSocketDisconnect, code 1006"),
+    "catches WebSocketDisconnect alone": (
+        sending(catches_one),
+        DEAD,
+        "whisper() raised WebSocketDisconnected",
+    ),
+    "catches RuntimeError alone": (
+        sending(catches_the_other),
+        DEAD,
+        "whisper() raised WebSocketDisconnect,",
+    ),
     "one try around all": (sending(one_try_for_all), DEAD, "around each client"),
-    "gather that raises": (sending(plain_gather), DEAD, "out of whisper"),
+    "gather that raises": (sending(plain_gather), DEAD, "since one of them is gone"),
     "drops the dead from the list that it goes through": (
         LiveListThatDrops,
         DEAD,
         "go through a copy",
     ),
+    "tasks that nobody awaits": (sending(leaves_it_to_tasks), SLOW, "got: ['two', 'one']"),
+    "tasks that it keeps": (sending(keeps_its_tasks), SLOW, "await each send"),
+    "it waits for the first task": (sending(waits_for_the_first), SLOW, "a client 320"),
+    "a task, and no coroutine function": (
+        type("ReturnsNone", (Composed,), {"returns": False}),
+        SLOW,
+        "a client 320",
+    ),
+    "never asks how its tasks ended": (
+        sending(never_asks_how_it_went),
+        DEAD,
+        "no exception to be lost, got: WebSocketDisconnect",
+    ),
+    "a group of tasks that raises": (
+        sending(in_a_group),
+        DEAD,
+        "whisper() raised WebSocketDisconnect, code 1006, since one of them is gone",
+    ),
+    "removes the dead itself": (sending(removes_it_itself), LEAVING, "ValueError: list.remove(x)"),
+    "on the plain manager": (
+        whispering(lambda c, n: id_of(c) == str(n), PlainManager),
+        LEAVING,
+        "harmless where it is off the list already",
+    ),
+    "goes through a set that changes": (LiveSet, CHANGES, "Set changed size"),
+    "strips what it whispers": (sending(strips), AS_IT_IS, "with spaces"),
     "goes through the list itself": (LiveList, CHANGES, "go through a copy"),
     "goes through a dict that changes": (LiveDict, CHANGES, "changed size"),
     "another list for a while": (OtherList, CHANGES, "'all'"),
@@ -346,11 +469,6 @@ WRONG = {
         ITS_ROOM,
         "client 316 to hear nothing",
     ),
-    "no __init__, and what is kept belongs to all": (
-        type("Shared", (OneForEachId,), {"__init__": lambda self: None, "by_id": {}}),
-        REACHES,
-        "active_connections",
-    ),
 }
 
 
@@ -361,10 +479,14 @@ async def gathers(self, message, connections):
 
 async def in_tasks(self, message, connections):
     async def send(connection):
-        with contextlib.suppress(Exception):
+        try:
             await self.send_personal_message(message, connection)
+        except GONE:
+            self.disconnect(connection)
 
-    self.tasks = [asyncio.create_task(send(connection)) for connection in connections]
+    async with asyncio.TaskGroup() as group:
+        for connection in connections:
+            group.create_task(send(connection))
 
 
 async def keeps_the_dead(self, message, connections):
@@ -380,7 +502,39 @@ class AsksTheScope(MendedManager):
                 if connection.scope["path"].rpartition("/")[2] == f"{client_id}":
                     await connection.send({"type": "websocket.send", "text": message})
             except Exception:
-                self.active_connections.remove(connection)
+                self.disconnect(connection)
+
+
+class Queues(MendedManager):
+    """Each client has a task that sends what is in its queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.queues, self.tasks = {}, {}
+
+    async def connect(self, websocket):
+        await super().connect(websocket)
+        self.queues[websocket] = asyncio.Queue()
+        self.tasks[websocket] = asyncio.create_task(self.send(websocket))
+
+    async def send(self, websocket):
+        with contextlib.suppress(*GONE):
+            while True:
+                await websocket.send_text(await self.queues[websocket].get())
+
+    def disconnect(self, websocket):
+        super().disconnect(websocket)
+        if self.queues.pop(websocket, None):
+            self.tasks.pop(websocket).cancel()
+
+    async def broadcast(self, message):
+        for queue in self.queues.values():
+            queue.put_nowait(message)
+
+    async def whisper(self, message, client_id):
+        for websocket, queue in self.queues.items():
+            if id_of(websocket) == str(client_id):
+                queue.put_nowait(message)
 
 
 class WithALock(ListForEachId):
@@ -423,38 +577,14 @@ class RoomForEachId(chatlib.ConnectionManager):
         await self.rooms[str(client_id)].publish(message)
 
 
-class Composed:
-    """It has a manager, and is none; and its whisper is no coroutine function."""
-
-    def __init__(self):
-        self.manager = MendedManager()
-        self.tasks = set()
-
-    def __getattr__(self, name):
-        return getattr(self.manager, name)
-
-    def whisper(self, message, client_id):
-        task = asyncio.get_running_loop().create_task(self._whisper(message, client_id))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _whisper(self, message, client_id):
-        for connection in tuple(self.manager.active_connections):
-            if int(id_of(connection)) == client_id:
-                try:
-                    await self.manager.send_personal_message(message, connection)
-                except GONE:
-                    self.manager.disconnect(connection)
-
-
 RIGHT = {
     "the solution": whispering(lambda connection, number: id_of(connection) == str(number)),
     "compares numbers": whispering(lambda connection, number: int(id_of(connection)) == number),
     "asks the address": whispering(lambda c, number: c.url.path == f"/ws/{number}"),
-    "on the plain manager": whispering(lambda c, n: id_of(c) == str(n), PlainManager),
     "on chatlib's manager": whispering(lambda c, n: id_of(c) == str(n), chatlib.ConnectionManager),
     "gather": sending(gathers),
-    "a task for each": sending(in_tasks),
+    "a group of tasks": sending(in_tasks),
+    "a queue and a task for each client": Queues,
     "lets broadcast drop the dead": sending(keeps_the_dead),
     "asks the scope, and sends by hand": AsksTheScope,
     "a list for each id": ListForEachId,

@@ -1,7 +1,0 @@
-"""The contract of the three apps, as rules. The reader, the library and its tests share them."""
-
-from chatlib.lab.check.contract_chat import CHAT
-from chatlib.lab.check.contract_echo import ECHO
-from chatlib.lab.check.contract_items import ITEMS
-
-__all__ = ["CHAT", "ECHO", "ITEMS"]

@@ -1,0 +1,1 @@
+"""The rules of each exercise and contract: what an answer has to do."""
