@@ -112,7 +112,8 @@ class Server:
     def client_ports(self) -> frozenset[int]:
         """The ports of the clients whose connections are open."""
         connections = list(self._uvicorn.server_state.connections)
-        return frozenset(each.client[1] for each in connections if each.client)
+        clients = [getattr(each, "client", None) for each in connections]
+        return frozenset(client[1] for client in clients if client)
 
     async def settled(self, besides: frozenset["asyncio.Task[None]"] = frozenset()) -> None:
         """Wait until every handler but those in `besides` has ended, so that the log is complete.
