@@ -1,7 +1,8 @@
 """A chat over WebSockets with FastAPI: the code that the course in `notebooks/` arrives at.
 
 The finished apps are `chatlib.echo`, `chatlib.items` and `chatlib.chat`, and each has an `app`.
-What they stand on is in `chatlib.core`, what keeps messages in `chatlib.stores`, and the instruments of the notebooks are in `chatlib.lab`.
+What they stand on is in `chatlib.core`, what keeps messages in `chatlib.stores`, and the
+instruments of the notebooks are in `chatlib.lab`.
 """
 
 from chatlib.core.guard import Guard

@@ -36,7 +36,6 @@ class Feed:
         store: where its messages are.
         render: makes of an entry the text that members get.
         limit: how many bytes may wait for a member.
-        on_shout: called with what another process has shouted.
 
     Attributes:
         room: the members.
@@ -44,7 +43,6 @@ class Feed:
         cursor: up to where the members have been told.
         ready: whether it has begun.
         users: how many use this feed: members, and those who are about to be.
-        ready: whether it has begun.
     """
 
     def __init__(
@@ -53,12 +51,10 @@ class Feed:
         store: Store,
         render: Render,
         limit: int,
-        on_shout: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         self.name = name
         self.store = store
         self.render = render
-        self.on_shout = on_shout
         self.room = LiveRoom(limit)
         self.presence = Presence(name, store, lambda text: self.room.post(encode(text)))
         self.cursor: Cursor = START
@@ -120,8 +116,7 @@ class Feed:
         self.presence.change()
 
     def shout(self, data: bytes) -> None:
-        """Take what another process has shouted."""
-        self.on_shout(data)
+        """Take what another process has shouted: nothing of the hub's."""
 
     def _publish(self, entry: Entry, *, anyhow: bool = False) -> bool:
         """Give the next message to the members; return whether there was room for it."""

@@ -45,15 +45,15 @@ class Hub(Publisher):
     of processes on one store are one hub.
 
     Each member gets JSON objects. First, for each room, `{"type": "welcome", "room", "history",
-    "after", "head", "people", "count", "beat"}`. `after` is the cursor that the messages follow, and
-    `head` the id of the newest one. `history` says what became of what the client had missed:
+    "after", "head", "people", "count", "beat"}`. `after` is the cursor that the messages follow,
+    and `head` the id of the newest one. `history` says what became of what the client had missed:
     `"complete"`, all of it follows; `"trimmed"`, the oldest of it is no longer kept, and what is
     follows; `"diverged"`, the cursor is of a history that is no more; `"new"`, there was no cursor.
     After these two, the last messages follow, as many as were asked for. `0.00000000` is the cursor
     before the first message of each room.
 
-    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes), with the
-    id and tag of which the next cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
+    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes), with
+    the id and tag of which the next cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
     "room", "joined", "left", "count"}` where connections have names, and every `beat` seconds
     `{"type": "beat", "room", "head"}`: who has not heard of `head` by then has missed something.
 

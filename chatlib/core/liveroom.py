@@ -47,7 +47,7 @@ class LiveRoom(Room):
         read have taken it a moment later.
         """
         end = time.monotonic() + HOLD_SECONDS
-        while not self._ring.fits(frame) and time.monotonic() < end:
+        while not self._ring.fits(frame) and time.monotonic() < end:  # noqa: ASYNC110 - no event
             await asyncio.sleep(LOOK_SECONDS)
 
     @property
