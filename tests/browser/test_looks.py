@@ -57,6 +57,14 @@ seen
 CODE = "source(seen.stop)"
 CELLS = (SERVE, SHOW_CHAT, CHART, DIAGRAM, CODE)
 
+# Whether a page comes to prefer dark, or light, which it does a moment after the change.
+PREFERS = """(element, [dark, milliseconds]) => new Promise(done => {
+    const query = matchMedia("(prefers-color-scheme: dark)");
+    const look = () => { if (query.matches === dark) done(true); };
+    query.onchange = look;
+    setTimeout(() => done(false), milliseconds);
+    look();
+})"""
 RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
 SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
 STOP_KERNELS = "() => jupyterapp.serviceManager.sessions.shutdownAll()"
@@ -154,10 +162,7 @@ def test_all_that_is_shown_follows_a_change_of_theme(
         change_theme(tab, theme)
         expect(chat.locator("body")).to_have_css("background-color", PAGE_GROUND[theme])
         if scheme == "null":  # where the browser itself speaks to a page, it says so to any page
-            prefers = own.locator("h1").evaluate(
-                "() => matchMedia('(prefers-color-scheme: dark)').matches"
-            )
-            assert prefers == (theme == DARK)
+            assert own.locator("h1").evaluate(PREFERS, [theme == DARK, GUARD_MS])
         for shown in (picture(tab), diagram(tab)):
             shown.scroll_into_view_if_needed()
             found = colours(shown)
