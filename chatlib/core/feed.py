@@ -63,7 +63,6 @@ class Feed:
         self._recent: deque[tuple[Cursor, bytes]] = deque()  # up to the cursor, without gaps
         self._before = START  # the place before the first of them
         self._recent_bytes = 0
-        self.ready = False
         self._started: asyncio.Task[None] | None = None
         self._repairing: asyncio.Task[None] | None = None
         self._doubt = False  # whether there was a hint since the last read began
