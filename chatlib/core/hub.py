@@ -100,6 +100,11 @@ class Hub(Publisher):
         self._feeds.clear()
         await super().__aexit__(*exc_info)
 
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that somebody hears through this process."""
+        return list(self._feeds)
+
     @contextlib.asynccontextmanager
     async def join(
         self,
@@ -119,7 +124,8 @@ class Hub(Publisher):
             after: up to where it has heard: a cursor if there is one room, or one for each room by
                 its name. That of the inbox is `@name`; a single cursor says nothing about it.
             last: how many messages it gets of a room in which it is new: 200 at most.
-            name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
+            name: of the person. It counts as present in the rooms, and hears the inbox `@name`,
+                where it counts as well: so `people("@ana")` says whether ana is connected.
             inbox: whether it does hear that.
             welcome: what each welcome says besides.
 
@@ -149,7 +155,7 @@ class Hub(Publisher):
                 feed = await stack.enter_async_context(self._use(room))
                 if feed.room.has(websocket):
                     raise RuntimeError(f"this connection is in the room {room!r} already")
-                if name is not None and room in rooms:
+                if name is not None:
                     await self._attendance.enter(room, name)
                     stack.push_async_callback(leave, room, name)
                 guest = Newcomer(feed, websocket, {**(welcome or {}), "beat": self.beat})
@@ -193,9 +199,8 @@ class Hub(Publisher):
     def shout(self, room: str, message: Mapping[str, Any]) -> None:
         """Tell all who are in `room` now, in all processes, and keep nothing.
 
-        It may get lost: members that are behind are not told. So it is for what is of no use later,
-        such as that somebody is typing. Members get the object as it is: give it a `"type"` that is
-        none of the hub's. In the event loop of the hub alone.
+        It may get lost. So it is for what is of no use later: that somebody is typing, say. Members
+        get the object as it is: give it a `"type"` that is none of the hub's.
 
         Raises:
             TypeError, ValueError: it cannot be sent as JSON.
