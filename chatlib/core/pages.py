@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 FOLDER = Path(__file__).parent.parent / "pages"
 # The types are given, because Windows takes them from a registry that other programs write to.
 TYPES = {".css": "text/css", ".js": "text/javascript"}
-SHARED = ("style.css", "socket.js")
+SHARED = ("style.css", "protocol.css", "socket.js")
 HEADERS = {
     # A page may load nothing but this server's own files, and open a WebSocket to it alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
