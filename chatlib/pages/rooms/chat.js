@@ -1,17 +1,12 @@
-// The chat of one person: the rooms that are joined, and what is shown of the one in view.
+// The chat of one person: what is shown of the room in view, and what stands beside it.
 import { Composer } from "./composer.js";
+import { Connected } from "./connected.js";
 import { $, element, write } from "./dom.js";
-import { everyTab } from "./kept.js";
 import { MessageList } from "./list.js";
-import { INBOX, Places, addressOf, nameFrom, placeAt } from "./places.js";
-import { Room } from "./room.js";
+import { INBOX, addressOf, nameFrom, placeAt } from "./places.js";
 import { drawPeople, drawRooms, showCount, titleOf, typingWords } from "./sides.js";
 
 const FIRST_ROOM = "lobby";
-// How many rooms are connected at a time, the inbox and the one in view among them. A server lets
-// one person have 20 connections, and three windows of this page have to find room in them. The
-// other rooms stand in the list without a count until they are opened.
-const CONNECTED = 6;
 const READ_ALOUD = 5; // messages that stay in the live region
 const STATUS = {
   connecting: "Connecting…",
@@ -25,17 +20,16 @@ export class Chat {
   constructor(you, end) {
     this.you = you;
     this.end = end;
-    this.rooms = new Map(); // by name: those that are connected
     this.room = null; // the one in view
     this.lastRoom = FIRST_ROOM; // the last one in view that is not the inbox
-    this.places = new Places(you);
+    this.connected = new Connected(you, (...told) => this.hear(...told));
     this.stopper = new AbortController();
     const { signal } = this.stopper;
     this.list = new MessageList(
       {
         seen: () => this.noteSeen(),
         edit: (message) => this.edit(message),
-        remove: ({ key }) => this.room.sender.remove(key),
+        remove: (message) => this.remove(message),
       },
       signal,
     );
@@ -51,85 +45,53 @@ export class Chat {
     );
     this.listen(signal);
     write($("you"), you);
+    this.connected.connect(INBOX);
     this.go();
-    for (const name of [INBOX, ...this.places.joined]) this.connect(name);
-    this.limit();
+    this.connected.connectAll(this.room.name);
   }
 
   listen(signal) {
     const on = (target, kind, heard) => target.addEventListener(kind, heard, { signal });
     on(window, "hashchange", () => this.go());
-    on(window, "online", () => this.hurry());
+    on(window, "online", () => this.connected.hurry());
     on(window, "storage", () => this.otherTab());
     on(document, "visibilitychange", () => this.looked());
-    on($("try-now"), "click", () => this.hurry(true));
-    on($("chat"), "click", ({ target }) => target.closest("a") && this.chosen());
+    on($("try-now"), "click", () => this.connected.hurry(true));
+    on($("chat"), "click", ({ target }) => {
+      if (target.closest("a[href^='#']")) this.chosen();
+    });
     on($("open-room"), "submit", (event) => {
       event.preventDefault();
       this.openRoom($("room").value);
     });
   }
 
-  /** Leave all rooms. */
+  /** Leave all rooms, and the page as it was. */
   close() {
     this.stopper.abort();
-    for (const room of this.rooms.values()) room.close();
-    this.rooms.clear();
+    this.connected.disconnectAll();
     for (const id of ["rooms", "history", "outbox", "names-here", "names"]) $(id).replaceChildren();
+    for (const id of ["status", "why", "announcer"]) write($(id), "");
   }
 
   /** Show what the address names. */
   go() {
-    const place = placeAt(location.hash);
+    let place = placeAt(location.hash);
     if (place === null) {
-      const room = this.places.joined[0] ?? FIRST_ROOM;
-      history.replaceState(null, "", addressOf(room));
-      this.show({ room, partner: "" });
-    } else {
-      this.show(place);
+      place = { room: this.connected.joined[0] ?? FIRST_ROOM, partner: "" };
+      history.replaceState(null, "", addressOf(place.room));
     }
-  }
-
-  show({ room: name, partner }) {
-    if (name !== INBOX) {
-      this.lastRoom = name;
-      this.places.join(name);
-    }
-    const isOther = this.room?.name !== name;
-    if (isOther) {
-      this.room = this.connect(name);
-      this.limit();
+    if (place.room !== INBOX) this.lastRoom = place.room;
+    if (place.room !== this.room?.name) {
+      this.room = this.connected.enter(place.room);
       this.list.show(this.room);
       this.drawState();
     }
-    this.composer.open(name, partner);
-    write($("title"), titleOf(name));
+    this.composer.open(place.room, place.partner);
+    write($("title"), titleOf(place.room));
     this.drawPeople();
     this.drawCounts();
     this.chosen();
-  }
-
-  connect(name) {
-    let room = this.rooms.get(name);
-    if (room === undefined) {
-      room = new Room(name, this.you, (...told) => this.hear(...told));
-      this.rooms.set(name, room);
-      room.open();
-    }
-    return room;
-  }
-
-  /** Close the rooms that are too many: those that were in view the longest time ago. */
-  limit() {
-    const latest = new Set([INBOX, this.room.name, ...this.places.joined]);
-    const kept = new Set([...latest].slice(0, CONNECTED));
-    for (const [name, room] of this.rooms) {
-      const waits = room.outbox.next() !== undefined && latest.has(name);
-      if (!kept.has(name) && !waits) {
-        this.rooms.delete(name);
-        room.close();
-      }
-    }
   }
 
   openRoom(text) {
@@ -144,20 +106,21 @@ export class Chat {
   }
 
   leave(name) {
-    this.places.leave(name);
-    for (const message of this.rooms.get(name)?.outbox.messages ?? []) {
-      this.rooms.get(name).outbox.remove(message.key);
+    this.connected.leave(name);
+    if (this.lastRoom === name) this.lastRoom = this.connected.joined[0] ?? FIRST_ROOM;
+    if (this.room.name === name) {
+      location.replace(addressOf(this.connected.joined[0] ?? INBOX));
     }
-    if (this.room.name === name) location.hash = addressOf(this.places.joined[0] ?? INBOX);
-    this.limit();
     this.drawCounts();
+    this.composer.focus();
   }
 
+  /** Send what is written; return why it cannot be, or nothing. */
   say(text, to) {
     const { room } = this;
     if (room.state.kind === "closed") return `Not sent: ${room.state.why}.`;
-    const { length } = [...text];
     if (room.isTooLong(text, to)) {
+      const { length } = [...text];
       return `This is too long: ${length} characters, and at most ${room.max.text} are taken.`;
     }
     room.say(text, to);
@@ -171,10 +134,15 @@ export class Chat {
     this.composer.edit(message);
   }
 
+  remove({ key }) {
+    this.room.sender.remove(key);
+    this.composer.focus(); // the button has gone
+  }
+
   /** Hear what has changed in a room. */
   hear(room, what, detail) {
-    if (this.rooms.get(room.name) !== room) return;
     if (what === "sign in") this.end(detail);
+    else if (what === "nobody") this.connected.introduce(detail);
     else if (what === "unread") this.drawCounts();
     else if (what === "message") this.announce(room, detail);
     if (room !== this.room) {
@@ -205,7 +173,7 @@ export class Chat {
   /** The reader has turned to this tab, or away from it. */
   looked() {
     if (!document.hidden) {
-      this.hurry();
+      this.connected.hurry();
       this.noteSeen();
     } else if (this.room.history.unread === 0) {
       this.list.markEnd();
@@ -213,17 +181,13 @@ export class Chat {
     this.drawCounts();
   }
 
-  hurry(asked = false) {
-    for (const room of this.rooms.values()) room.connection.hurry(asked);
-  }
-
   /** Another tab has read something, joined a room or left one. */
   otherTab() {
-    for (const room of this.rooms.values()) room.history.load();
+    for (const { history } of this.connected.all) history.load();
     this.drawCounts();
   }
 
-  /** A place was chosen: the lists beside it have done their work. */
+  /** A place was chosen: what was unfolded for that has done its work. */
   chosen() {
     for (const id of ["places", "people"]) {
       if ($(id).matches(":popover-open")) $(id).hidePopover();
@@ -241,31 +205,24 @@ export class Chat {
     write($("why"), why && `${kind === "closed" ? "Closed" : "No connection"}: ${why}.${kept}`);
     const seconds = Math.ceil(delay / 1000);
     write($("next"), kind !== "lost" ? "" : seconds ? `Next try in ${seconds} s.` : "Trying now…");
+    if (kind !== "lost" && document.activeElement === $("try-now")) this.composer.focus();
     $("try-now").hidden = kind !== "lost";
   }
 
   drawCounts() {
-    const unread = (name) => this.rooms.get(name)?.history.unread ?? 0;
-    drawRooms(this.places.joined, this.room.name, unread, (name) => this.leave(name));
-    const counts = [...this.rooms.keys()].map((name) => [name, unread(name)]);
-    const sum = (some) => some.reduce((total, [, count]) => total + count, 0);
-    showCount($("elsewhere"), sum(counts.filter(([name]) => name !== this.room.name)));
-    const all = document.hidden ? sum(counts) : 0;
-    document.title = `${all ? `(${all}) ` : ""}${titleOf(this.room.name)} · Rooms`;
+    const { connected, room } = this;
+    const unread = (name) => connected.unread(name);
+    drawRooms(connected.joined, room.name, unread, (name) => this.leave(name));
+    const all = connected.all.reduce((sum, { name }) => sum + unread(name), 0);
+    showCount($("elsewhere"), all - unread(room.name));
+    document.title = `${document.hidden && all ? `(${all}) ` : ""}${titleOf(room.name)} · Rooms`;
   }
 
   drawPeople() {
     const { people, name } = this.room;
-    const known = name === INBOX ? this.everybody() : people.names;
-    drawPeople(name, known, people.count, this.you);
-    if (name === INBOX) this.composer.suggest([...known].filter((each) => each !== this.you));
+    const names = name === INBOX ? this.connected.everybody() : people.names;
+    if (name === INBOX) this.composer.suggest([...names]);
+    drawPeople(name, names, people.count, this.you);
     write($("typing"), typingWords(people.typing));
-  }
-
-  /** Return the names of all whom one may want to write to. */
-  everybody() {
-    const partners = this.rooms.get(INBOX).history.messages.flatMap(({ from, to }) => [from, to]);
-    const present = [...this.rooms.values()].flatMap(({ people }) => [...(people.names ?? [])]);
-    return new Set([...partners, ...present]);
   }
 }

@@ -91,4 +91,4 @@ export class History {
 }
 
 export const idOf = (cursor) => Number(cursor.split(".")[0]);
-const isCursor = (text) => typeof text === "string" && /^\d+\.[0-9a-f]+$/.test(text);
+const isCursor = (text) => typeof text === "string" && /^\d{1,15}\.[0-9a-f]{8}$/.test(text);

@@ -34,12 +34,13 @@ export function item(message, before, you, note, isNew) {
 /** Return the parts of who speaks to whom. */
 function authors({ from, to }, you) {
   if (to === undefined) return [person(from, you)];
-  return [person(from, you), element("span", { className: "to" }, " to "), person(to, you)];
+  const addressee = to === you ? element("strong", { className: "person" }, "you") : person(to, you);
+  return [person(from, you), element("span", { className: "to" }, " to "), addressee];
 }
 
 /** Return a name, by which one writes to that person. The list of people is for the keyboard. */
 export function person(name, you) {
-  if (name === you) return element("strong", { className: "person own" }, "You");
+  if (name === you) return element("strong", { className: "person" }, "You");
   return element(
     "a",
     {

@@ -26,7 +26,10 @@ export class MessageList {
       $("log").focus({ preventScroll: true }); // the button goes
       this.toEnd();
     });
-    click($("front").querySelector("button"), () => this.loadEarlier());
+    click($("front").querySelector("button"), () => {
+      $("log").focus({ preventScroll: true });
+      this.loadEarlier();
+    });
     $("log").addEventListener("scroll", () => this.scrolled(), { signal });
     // A list that has become higher may have room for more, and one in view may be read.
     const observer = new ResizeObserver(() => this.scrolled());
@@ -191,6 +194,7 @@ export class MessageList {
     while (Number(list.firstElementChild?.dataset.id) < this.room.history.oldest) {
       list.firstElementChild.remove();
     }
+    this.redraw(this.room.history.oldest); // it has none before it now
   }
 
   /** Change the end of the list, and leave in view what is, unless that is the end. */

@@ -21,7 +21,8 @@ export class Room {
   /**
    * `tell(room, what, detail)` is called with what has changed: "list" (it goes on, or is another
    * one if `detail`), "message", "outbox", "people", "state", "unread"; with "error" and words
-   * for the reader; and with "sign in", and why, when the server does not know one by that name.
+   * for the reader; "nobody" and an error frame, when the one to write to is not known here; and
+   * with "sign in", and why, when the server does not know `you`.
    */
   constructor(name, you, tell) {
     this.name = name;
@@ -178,9 +179,10 @@ export class Room {
     this.sender.start();
   }
 
-  error({ key, text, ...rest }) {
-    if (key) this.sender.error({ key, text, ...rest });
-    else this.tell("error", text);
+  error(error) {
+    if (error.code === "nobody") this.tell("nobody", error);
+    else if (error.key) this.sender.error(error);
+    else this.tell("error", error.text);
   }
 
   missed() {

@@ -40,20 +40,26 @@ export async function signIn(name) {
     throw new Error("The server cannot be reached. Try again in a moment.");
   });
   const told = await answer.json().catch(() => ({}));
+  if ([404, 405].includes(answer.status)) {
+    throw new Error("One cannot sign in here. Sign in to the app that this chat is a part of.");
+  }
   if (!answer.ok) throw new Error(refusal(told.detail, answer.status));
   token = told.token;
   return told.name;
 }
 
+/** Sign out. Throws an Error, in words for the reader. */
 export async function signOut() {
-  const answer = await ask("sign-out", "POST");
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  const answer = await ask("sign-out", "POST").catch(() => {
+    throw new Error("You are still signed in: the server cannot be reached.");
+  });
+  if (!answer.ok) throw new Error(`You are still signed in: the server answered ${answer.status}.`);
   token = null;
 }
 
 /** Return in words why something was refused: FastAPI says it as a text, or as a list of faults. */
 function refusal(detail, status) {
   if (typeof detail === "string") return detail;
-  if (Array.isArray(detail)) return detail.map(({ msg }) => msg).join("; ");
+  if (Array.isArray(detail)) return detail.map(({ msg }) => msg.replace("Value error, ", "")).join("; ");
   return `The server answered ${status}.`;
 }

@@ -25,7 +25,7 @@ export function drawRooms(names, current, unread, leave) {
 }
 
 function makeRoom(name, leave) {
-  const label = element("span", { className: "name" }, titleOf(name));
+  const label = element("span", { className: "label" }, titleOf(name));
   const link = element("a", { href: addressOf(name) }, label, " ", element("span", { className: "count" }));
   const made = element("li", {}, link);
   if (name === INBOX) return made;
@@ -45,23 +45,24 @@ export function showCount(badge, count) {
   badge.replaceChildren(shown, element("span", { className: "unseen" }, " unread"));
 }
 
-/** Show who is in a room; in the inbox, to whom one may write. */
+/** Show who is in a room: `names` is a set, or null if they are many. In the inbox, whom to write to. */
 export function drawPeople(room, names, count, you) {
-  const others = names && [...names].filter((name) => name !== you).sort(order.compare);
   const inInbox = room === INBOX;
+  const others = [...(names ?? [])].filter((name) => name !== you).sort(order.compare);
   let note = "";
-  if (names === null) note = `${count} people are here, too many to name.`;
-  else if (inInbox) note = others.length ? "Choose to whom to write." : "Nobody else is here yet.";
-  else if (!others.length) note = "Nobody else is here.";
+  if (inInbox) note = others.length ? "Choose to whom to write." : "Nobody else is here yet.";
+  else if (names === null) note = `${count} people are here, too many to name.`;
+  else if (count && !others.length) note = "Nobody else is here.";
   write($("people-note"), note);
-  write($("how-many"), inInbox ? "" : String(count));
-  const shown = others === null ? [] : inInbox ? others : [you, ...others];
+  const shownCount = inInbox || !count ? "" : String(count);
+  for (const id of ["how-many", "count-here"]) write($(id), shownCount);
+  const shown = names?.has(you) ? [you, ...others] : others;
   reconcile($("names-here"), shown, (name) => name, (name) => makePerson(name, you));
 }
 
 function makePerson(name, you) {
   if (name === you) {
-    return element("li", {}, element("span", { className: "person own" }, `${name} (you)`));
+    return element("li", {}, element("span", { className: "person" }, `${name} (you)`));
   }
   const link = { className: "person", href: addressOf(INBOX, name), title: `Write to ${name} alone` };
   return element("li", {}, element("a", { ...link, "data-colour": colourOf(name) }, name));

@@ -62,8 +62,8 @@ $("sign-out").addEventListener("click", async () => {
   const name = $("you").textContent;
   try {
     await signOut();
-  } catch {
-    chat.composer.notice("You are still signed in: the server cannot be reached.");
+  } catch (error) {
+    chat?.composer.notice(error.message);
     return;
   }
   leave();

@@ -15,7 +15,7 @@ export function drawOutbox(room, on) {
 function make(message, on) {
   const made = element("li", { className: "own waiting" });
   if (message.to !== undefined) {
-    const you = element("strong", { className: "person own" }, "You");
+    const you = element("strong", { className: "person" }, "You");
     made.append(element("p", { className: "head" }, you, ` to ${message.to}`));
   }
   const edit = element("button", { className: "quiet", type: "button" }, "Edit");
