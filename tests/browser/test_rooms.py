@@ -9,16 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from colours import contrast
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from websockets.sync.client import connect
 
+from chatlib import chat
 from chatlib.core.identity import Tokens
 from chatlib.core.talk import Limits
 from chatlib.lab import FaultProxy, Server
@@ -141,8 +145,9 @@ def keep(server: Server, room: str, name: str, *said: str, to: str | None = None
 
     async def keep_all() -> None:
         rooms = server.app.state.rooms
-        for text in said:
-            await rooms.keep(room, name, text, text, to)
+        keys = [uuid.uuid4().hex for _ in said]
+        # The store takes them in the order of the calls.
+        await asyncio.gather(*map(partial(rooms.keep, room, name, to=to), keys, said))
 
     asyncio.run_coroutine_threadsafe(keep_all(), server.loop).result(GUARD_SECONDS)
 
@@ -861,3 +866,210 @@ def test_a_list_of_older_messages_that_fails_can_be_asked_for_again(
     page.unroute("**/messages?*")
     page.get_by_role("button", name="Try again").click()
     expect(texts(page)).to_have_text(numbered(1, 60))
+
+
+# Where and how the page is read
+
+
+def test_the_page_works_with_the_keyboard_alone(page: Page, server: Server) -> None:
+    page.set_viewport_size({"width": 1200, "height": 700})
+    page.goto(server.http_url("/"))
+    expect(page.get_by_label("Your name")).to_be_focused()
+    page.keyboard.type("ana")
+    page.keyboard.press("Enter")
+    expect(box(page)).to_be_focused()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.keyboard.press("Enter")
+    expect(texts(page)).to_have_text(["one\ntwo"])
+    with talker(server, "ben"):
+        expect(page.locator("#names-here li")).to_have_count(2)
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Send")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="ben")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("To", exact=True)).to_have_value("ben")
+        expect(box(page)).to_be_focused()
+        page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", level=1)).to_have_text("#lobby")
+    page.get_by_label("Open a room").focus()
+    page.keyboard.type("Nope!")
+    page.keyboard.press("Enter")
+    expect(page.locator("#room-notice")).to_contain_text("A room's name has up to 64 small letters")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("garden")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("#garden")
+    expect(box(page)).to_be_focused()
+
+
+def test_the_page_has_names_and_roles_for_a_screen_reader(page: Page, server: Server) -> None:
+    page.set_viewport_size({"width": 1200, "height": 700})
+    enter(page, server.http_url("/"), "ana")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    for role, name in (
+        ("main", None),
+        ("navigation", "Rooms"),
+        ("complementary", "People"),
+        ("log", "Messages"),
+        ("textbox", "Message"),
+        ("button", "Send"),
+    ):
+        expect(page.get_by_role(role, name=name)).to_have_count(1)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(page.get_by_role("status")).to_have_text("Connected.")
+    expect(page.get_by_role("link", name="#lobby")).to_have_attribute("aria-current", "page")
+    say(page, "one")
+    say(page, "two")
+    # Who says it, and when, is there for each message, shown or not.
+    expect(page.get_by_role("log").get_by_role("listitem")).to_contain_text([r"You", "You"])
+
+
+def test_the_page_fits_a_phone_and_its_lists_fold_away(open_tab: OpenTab, server: Server) -> None:
+    page = open_tab(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    enter(page, server.http_url("/"), "ana")
+    say(page, "w" * 2000)
+    keep(server, "lobby", "b" * 40, "https://example.com/" + "x" * 300)
+    expect(texts(page)).to_have_count(2)
+    for element in ("html", "#log", "#conversation"):
+        assert page.locator(element).evaluate("e => e.scrollWidth <= e.clientWidth"), element
+    expect(box(page)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    expect(page.get_by_role("complementary")).to_be_hidden()
+    with talker(server, "ben"):
+        page.get_by_role("button", name="People 2").tap()
+        page.get_by_role("complementary").get_by_role("link", name="ben").tap()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Messages to you")
+        expect(page.get_by_role("complementary")).to_be_hidden()
+    keep(server, "lobby", "ben", "hello")
+    page.get_by_role("button", name="Rooms 1 unread").tap()
+    page.get_by_role("link", name="#lobby").tap()
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    expect(texts(page).last).to_have_text("hello")
+    page.get_by_role("button", name="Rooms").tap()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@BAD_NETWORK
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read(scheme: str, open_tab: OpenTab, serve: Serve, make_app: Any) -> None:
+    server = serve(make_app())
+    page = open_tab(color_scheme=scheme, viewport={"width": 1200, "height": 800})
+    enter(page, server.http_url("/#@me/nobody"), "ana")
+    say(page, "will fail")
+    expect(waiting(page)).to_contain_text("Not sent: there is no nobody here")
+    seen = page.evaluate(COLOURS)
+    page.goto(server.http_url("/#lobby"))
+    keep(server, "lobby", "ben", "hello https://example.com")
+    for name in ("cem", "dora", "emil", "fay", "gina"):
+        keep(server, "lobby", name, f"hello from {name}")
+    page.evaluate(HIDE, True)
+    keep(server, "lobby", "hugo", "new")
+    expect(page.get_by_text("New", exact=True)).to_be_visible()
+    say(page, "mine")
+    expect(texts(page)).to_have_count(8)
+    server.stop()
+    expect(page.locator("#banner")).to_be_visible()
+    say(page, "waits")
+    expect(waiting(page).get_by_text("Not sent yet")).to_be_visible()
+    seen += page.evaluate(COLOURS)
+    assert len(seen) > 40
+    for text, colour, ground in seen:
+        assert contrast(colour[:3], ground[:3]) >= 4.5, text
+
+
+@pytest.mark.parametrize("prefers", ["light", "dark"])
+def test_in_a_frame_it_is_as_light_or_dark_as_the_notebook_around_it_says(
+    prefers: str, open_tab: OpenTab, server: Server
+) -> None:
+    page = open_tab(color_scheme=prefers)
+    page.set_content(f'<iframe src="{server.http_url("/")}" width="800" height="420"></iframe>')
+    inside = page.frame_locator("iframe")
+    expect(inside.get_by_label("Your name")).to_be_visible()
+    for theme, ground in (("dark", "rgb(18, 21, 26)"), ("light", "rgb(244, 245, 247)")):
+        page.evaluate("theme => frames[0].postMessage({ theme }, '*')", theme)
+        expect(inside.locator("body")).to_have_css("background-color", ground)
+
+
+def test_in_a_frame_of_another_site_where_no_cookie_comes_through_it_works_too(
+    open_tab: OpenTab, server: Server, serve: Serve
+) -> None:
+    around = FastAPI()
+    frame = f'<link rel="icon" href="data:,"><iframe src="{server.http_url("/")}"></iframe>'
+    around.add_api_route("/", lambda: HTMLResponse(frame))
+    page = open_tab(serve(around).http_url("/").replace("127.0.0.1", "localhost"))
+    inside = page.frame_locator("iframe")
+    inside.get_by_label("Your name").fill("ana")
+    inside.get_by_role("button", name="Sign in").click()
+    expect(inside.locator("#status")).to_have_text("Connected.")
+    assert page.context.cookies() == []
+    inside.get_by_label("Message", exact=True).fill("hello")
+    inside.get_by_role("button", name="Send").click()
+    expect(inside.locator("#history .text")).to_have_text(["hello"])
+
+
+def test_nothing_moves_for_who_prefers_less_motion(open_tab: OpenTab, server: Server) -> None:
+    moving = {}
+    for motion in ("no-preference", "reduce"):
+        page = open_tab(reduced_motion=motion)
+        enter(page, server.http_url("/"), "ana")
+        page.evaluate("document.body.dataset.state = 'lost'")
+        moving[motion] = page.evaluate(
+            "document.getAnimations().map(({ animationName }) => animationName).filter(Boolean)"
+        )
+    assert moving == {"no-preference": ["breathe"], "reduce": []}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_page_works_below_a_path_prefix(
+    slash: str, page: Page, serve: Serve, make_app: Callable[..., FastAPI]
+) -> None:
+    inner = make_app()
+    outer = FastAPI(lifespan=inner.state.hub.lifespan)
+    outer.mount("/some/prefix", inner)
+    server = serve(outer)
+    enter(page, server.http_url(f"/some/prefix{slash}"), "ana")
+    say(page, "hello")
+    expect(texts(page)).to_have_text(["hello"])
+    page.reload()
+    expect(texts(page)).to_have_text(["hello"])
+
+
+def test_the_page_comes_with_a_policy_that_blocks_inline_script(
+    page: Page, server: Server, allowed_errors: list[str]
+) -> None:
+    allowed_errors.append(r"Executing inline script violates .*Content Security Policy.*")
+    response = page.goto(server.http_url("/"))
+    assert response is not None
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    expect(page.get_by_label("Your name")).to_be_visible()
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.head.append(script);
+        }"""
+    )
+    assert page.evaluate("window.ran") is None
+
+
+def test_the_page_gets_its_own_files_and_no_other_page_does(page: Page, serve: Serve) -> None:
+    for file, media_type in (("rooms.css", "text/css"), ("start.js", "text/javascript")):
+        url = f"/pages/rooms/{file}"
+        response = page.request.get(serve(create_app()).http_url(url))
+        assert response.status == 200
+        assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
+        assert page.request.get(serve(chat.app).http_url(url)).status == 404
+
+
+def test_without_javascript_the_page_says_what_is_missing(
+    open_tab: OpenTab, server: Server
+) -> None:
+    page = open_tab(server.http_url("/"), java_script_enabled=False)
+    expect(page.locator("noscript p")).to_be_visible()
