@@ -204,7 +204,8 @@ export class Chat {
     const kept = kind === "lost" ? " What you write is kept, and sent when it is back." : "";
     write($("why"), why && `${kind === "closed" ? "Closed" : "No connection"}: ${why}.${kept}`);
     const seconds = Math.ceil(delay / 1000);
-    write($("next"), kind !== "lost" ? "" : seconds ? `Next try in ${seconds} s.` : "Trying now…");
+    const next = seconds ? `Next try in ${seconds} s.` : "Trying now…";
+    write($("next"), kind === "lost" ? next : "");
     if (kind !== "lost" && document.activeElement === $("try-now")) this.composer.focus();
     $("try-now").hidden = kind !== "lost";
   }

@@ -38,7 +38,8 @@ export function inWords(code, reason) {
  * Return how many milliseconds to wait before coming back.
  *
  * By chance, so that not all clients of a server come at once. `attempts` is how many there were
- * since a connection last held; `retry` is over how long a server that restarts spreads its clients.
+ * since a connection last held; `retry` is over how many milliseconds clients of a server that
+ * restarts come back.
  */
 export function delayAfter(code, attempts, retry) {
   if (code === 1012 && attempts === 0) return Math.random() * retry;

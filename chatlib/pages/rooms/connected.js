@@ -63,7 +63,7 @@ export class Connected {
     return room;
   }
 
-  /** Disconnect what is too much: what was in view the longest time ago, and has nothing to send. */
+  /** Disconnect what is too much: what was in view longest ago, and has nothing to send. */
   limit(current) {
     const kept = new Set([...new Set([INBOX, current, ...this.joined])].slice(0, MOST));
     for (const { name, outbox } of this.all) {
@@ -103,7 +103,8 @@ export class Connected {
   async introduce(error) {
     const { outbox, sender, history } = this.inbox;
     const message = outbox.get(error.key);
-    const room = this.all.find(({ name, people }) => name !== INBOX && people.names?.has(message?.to));
+    const isThere = ({ name, people }) => name !== INBOX && people.names?.has(message?.to);
+    const room = this.all.find(isThere);
     if (room === undefined) {
       sender.error(error);
       return;

@@ -1,7 +1,7 @@
 // A WebSocket that comes back, by the rules of chatlib.rooms.1.
 import { delayAfter, inWords, isAskedFor, isFinal } from "./closing.js";
 
-const STEADY = 5_000; // milliseconds: a connection that lived so long proves that the server is well
+const STEADY = 5_000; // milliseconds: a connection that lived so long proves that all is well
 const PATIENCE = 10_000; // milliseconds over the beat, and before the first frame
 const RETRY = 4_000; // until a server has said what its own is
 const CUT = 1006;
@@ -71,8 +71,10 @@ export class Connection {
     this.let();
   }
 
-  /** Try now: the network is back, or the reader is. Unless asked to by the reader, keep a wait that
-   * the server has asked for. */
+  /**
+   * Try now: the network is back, or the reader is. A wait that the server has asked for is kept,
+   * unless the reader has `asked`.
+   */
   hurry(asked = false) {
     if (this.timer !== null && (asked || !isAskedFor(this.code))) this.open();
     else if (this.socket !== null && Date.now() > this.deadline) this.dead();

@@ -1,7 +1,7 @@
 // Small help with the page's elements. Text goes in as text nodes only.
 export const $ = (id) => document.getElementById(id);
 
-/** Return a new element. What begins with "data-" or "aria-" is an attribute, all else a property. */
+/** Return a new element. "data-…" and "aria-…" are attributes, all else are properties. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {

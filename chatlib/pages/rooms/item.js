@@ -23,24 +23,25 @@ export function item(message, before, you, note, isNew) {
   if (newDay) made.append(element("p", { className: "day" }, dayOf(at)));
   if (note) made.append(element("p", { className: "note" }, note));
   if (isNew) made.append(element("p", { className: "new" }, "New"));
-  const when = element("time", { dateTime: at.toISOString(), title: full.format(at) }, time.format(at));
-  const head = element("p", { className: alone ? "head" : "head unseen" }, ...authors(message, you), " ", when);
-  const text = element("p", { className: "text" }, ...withLinks(message.text));
-  if (!alone) text.title = full.format(at);
-  made.append(head, text);
+  const title = full.format(at);
+  const when = element("time", { dateTime: at.toISOString(), title }, time.format(at));
+  const head = { className: alone ? "head" : "head unseen" };
+  made.append(
+    element("p", head, ...authors(message, you), " ", when),
+    element("p", { className: "text", title: alone ? "" : title }, ...withLinks(message.text)),
+  );
   return made;
 }
 
 /** Return the parts of who speaks to whom. */
 function authors({ from, to }, you) {
   if (to === undefined) return [person(from, you)];
-  const addressee = to === you ? element("strong", { className: "person" }, "you") : person(to, you);
-  return [person(from, you), element("span", { className: "to" }, " to "), addressee];
+  return [person(from, you), element("span", { className: "to" }, " to "), person(to, you, "you")];
 }
 
 /** Return a name, by which one writes to that person. The list of people is for the keyboard. */
-export function person(name, you) {
-  if (name === you) return element("strong", { className: "person" }, "You");
+function person(name, you, ownName = "You") {
+  if (name === you) return element("strong", { className: "person" }, ownName);
   return element(
     "a",
     {

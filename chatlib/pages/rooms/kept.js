@@ -1,8 +1,8 @@
 // What this page keeps in the browser.
 //
 // localStorage is one for all tabs: it has the rooms, and up to where each is read. sessionStorage
-// is each tab's own: it has what is not sent yet, which two tabs must not both send. Where a browser
-// allows neither, in a frame of another site, say, all is kept for as long as the page is open.
+// is each tab's own: it has what is not sent yet, which two tabs must not both send. Where a
+// browser allows neither, all is kept for as long as the page is open.
 import { base } from "./session.js";
 
 class Kept {

@@ -78,7 +78,8 @@ export class Room {
   /** Tell the others that one types, now and then. */
   type() {
     const now = Date.now();
-    if (this.state.kind !== "open" || this.name === INBOX || now - this.typed < TYPING_PAUSE) return;
+    if (this.state.kind !== "open" || this.name === INBOX) return;
+    if (now - this.typed < TYPING_PAUSE) return;
     this.typed = now;
     this.connection.send({ type: "typing" });
   }

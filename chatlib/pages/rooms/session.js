@@ -1,9 +1,9 @@
 // Who uses this tab, and how the server is told so.
 //
 // The cookie of the session is enough, where it comes through. It does not in a frame of another
-// site (a notebook at localhost that shows a page of 127.0.0.1), and it is one for all tabs, of which
-// each may be somebody else. So a tab that has signed in shows the token that it got, too. It keeps
-// that in memory alone: what is in a storage can be read by any script that ever runs here.
+// site (a notebook at localhost that shows a page of 127.0.0.1), and it is one for all tabs, of
+// which each may be somebody else. So a tab that has signed in shows the token that it got, too. It
+// keeps that in memory alone: what is in a storage can be read by any script that ever runs here.
 export const base = new URL(".", location.href);
 export const PROTOCOL = "chatlib.rooms.1";
 
@@ -14,7 +14,8 @@ export function ask(path, method = "GET", body = undefined) {
   const headers = {};
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  return fetch(new URL(path, base), { method, headers, body: JSON.stringify(body), cache: "no-store" });
+  const text = JSON.stringify(body);
+  return fetch(new URL(path, base), { method, headers, body: text, cache: "no-store" });
 }
 
 /** Return the address of a room's WebSocket, and the subprotocols to offer. */
@@ -60,6 +61,7 @@ export async function signOut() {
 /** Return in words why something was refused: FastAPI says it as a text, or as a list of faults. */
 function refusal(detail, status) {
   if (typeof detail === "string") return detail;
-  if (Array.isArray(detail)) return detail.map(({ msg }) => msg.replace("Value error, ", "")).join("; ");
+  const words = ({ msg }) => msg.replace("Value error, ", "");
+  if (Array.isArray(detail)) return detail.map(words).join("; ");
   return `The server answered ${status}.`;
 }

@@ -26,7 +26,8 @@ export function drawRooms(names, current, unread, leave) {
 
 function makeRoom(name, leave) {
   const label = element("span", { className: "label" }, titleOf(name));
-  const link = element("a", { href: addressOf(name) }, label, " ", element("span", { className: "count" }));
+  const count = element("span", { className: "count" });
+  const link = element("a", { href: addressOf(name) }, label, " ", count);
   const made = element("li", {}, link);
   if (name === INBOX) return made;
   const title = `Leave #${name}`;
@@ -45,7 +46,7 @@ export function showCount(badge, count) {
   badge.replaceChildren(shown, element("span", { className: "unseen" }, " unread"));
 }
 
-/** Show who is in a room: `names` is a set, or null if they are many. In the inbox, whom to write to. */
+/** Show who is in a room, a set or null if they are many; in the inbox, whom one may write to. */
 export function drawPeople(room, names, count, you) {
   const inInbox = room === INBOX;
   const others = [...(names ?? [])].filter((name) => name !== you).sort(order.compare);
@@ -64,8 +65,13 @@ function makePerson(name, you) {
   if (name === you) {
     return element("li", {}, element("span", { className: "person" }, `${name} (you)`));
   }
-  const link = { className: "person", href: addressOf(INBOX, name), title: `Write to ${name} alone` };
-  return element("li", {}, element("a", { ...link, "data-colour": colourOf(name) }, name));
+  const link = {
+    className: "person",
+    href: addressOf(INBOX, name),
+    title: `Write to ${name} alone`,
+    "data-colour": colourOf(name),
+  };
+  return element("li", {}, element("a", link, name));
 }
 
 /** Return who types, in words. */

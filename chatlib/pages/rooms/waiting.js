@@ -1,7 +1,7 @@
 // What is written and not known to be kept by the server, as it stands below the list.
 import { $, element, reconcile, write } from "./dom.js";
 
-/** Show the outbox of `room`. `on.edit(message)` and `on.remove(message)` are the reader's wishes. */
+/** Show the outbox of `room`; `on.edit(message)` and `on.remove(message)` do what a reader asks. */
 export function drawOutbox(room, on) {
   reconcile(
     $("outbox"),
