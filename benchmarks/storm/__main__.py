@@ -57,8 +57,9 @@ def totals(results: Sequence[Result]) -> str:
     gone = [each.gone_after for each in results if each.gone_after is not None]
     seeds = f"seeds {results[0].plan.seed} to {results[-1].plan.seed}"
     broken = [str(each.plan.seed) for each in results if each.breaches]
+    faults = sum(len(each.plan.faults) for each in results)
     return (
-        f"{len(results)} rounds, {seeds}: {sum(len(each.plan.faults) for each in results):,} faults, "
+        f"{len(results)} rounds, {seeds}: {faults:,} faults, "
         f"{sum(each.acked for each in results):,} acknowledged, "
         f"{sum(each.kills for each in results):,} kills, "
         f"{sum(each.reconnects for each in results):,} reconnects, "

@@ -4,10 +4,11 @@ Each breach is a line that begins with the name of the invariant: *order*, *sile
 *once*, *kept*, *same*, *answer*, *refusal* or *presence*.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from benchmarks.storm.evidence import Evidence, Kept, Reset
 from benchmarks.storm.records import (
     Acked,
     Beat,
@@ -24,49 +25,6 @@ from chatlib.stores.store import START, Cursor
 PASSING = {"try_again", "unsure"}  # errors that a fault excuses
 EXCUSED = {1000, 1001, 1005, 1006, 1011, 1012, 1013}  # close codes that a fault excuses
 CHANGED = 4409
-
-
-class Kept(NamedTuple):
-    """A message as the store has it."""
-
-    id: int
-    tag: str
-    key: str
-    sender: str
-
-
-class Reset(NamedTuple):
-    """The log lost all that came after the message `kept`."""
-
-    at: float
-    kept: int
-
-
-@dataclass
-class Evidence:
-    """All that is known once everybody has caught up.
-
-    Attributes:
-        records: of all clients.
-        log: what the store has, from its oldest message to its newest.
-        resets: what the store was made to lose.
-        keeps: how many messages the store keeps, if that is so little that clients may miss some.
-            It knows the key of a message for as long: said again later, it is a new message.
-    """
-
-    records: Sequence[Record]
-    log: Sequence[Kept]
-    resets: Sequence[Reset] = ()
-    keeps: int | None = None
-
-    def forgot(self, one: int, two: int) -> bool:
-        """Return whether the key of the message `one` was forgotten before the message `two`."""
-        return self.keeps is not None and abs(two - one) >= self.keeps
-
-    @property
-    def told(self) -> bool:
-        """Whether clients may be told that messages are missing."""
-        return self.keeps is not None or bool(self.resets)
 
 
 @dataclass
@@ -116,7 +74,7 @@ class Links:
 def log_breaches(evidence: Evidence, links: Links) -> Iterator[str]:
     """Give what is wrong with the log itself."""
     log = evidence.log
-    for before, message in zip(log, log[1:], strict=False):
+    for before, message in itertools.pairwise(log):
         if message.id != before.id + 1:
             yield f"order: the log has {message.id} after {before.id}"
         else:
@@ -128,7 +86,7 @@ def log_breaches(evidence: Evidence, links: Links) -> Iterator[str]:
         if record.in_order:
             turn = {event.key: number for number, event in enumerate(said_first(record))}
             kept = [message.key for message in log if message.sender == record.name]
-            for one, two in zip(kept, kept[1:], strict=False):
+            for one, two in itertools.pairwise(kept):
                 if turn.get(two, 0) < turn.get(one, 0):
                     yield f"order: {record.name} said {two} before {one}; the log has {one} first"
 
@@ -190,7 +148,7 @@ def welcome_breaches(
     if welcome.history == "new" and asked is not None:
         yield f"silence: {name} asked after {asked}, and was taken for new"
     if welcome.history in ("trimmed", "diverged") and not told:
-        yield f"silence: {name} asked after {asked}, and was told {welcome.history} without a reason"
+        yield f"silence: {name} asked after {asked}, and was told {welcome.history}: why?"
 
 
 def end_breaches(record: Record, evidence: Evidence, segment: Segment) -> Iterator[str]:

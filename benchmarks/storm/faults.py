@@ -9,8 +9,8 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.storm.checker import Reset
 from benchmarks.storm.clients import Client
+from benchmarks.storm.evidence import Reset
 from benchmarks.storm.plan import Fault
 from benchmarks.storm.workers import Worker
 from chatlib.lab import FaultProxy
@@ -152,23 +152,24 @@ class Faults:
 
     async def delete(self, fault: Fault) -> None:
         """Delete the file while all workers are dead."""
-        assert self.path is not None
         async with self.all_dead():
-            for end in ENDS:
-                Path(f"{self.path}{end}").unlink(missing_ok=True)
+            self._remove_file()
             await self.lose(0)
 
     async def restore(self, fault: Fault) -> None:
         """Copy the file, and a little later put the copy in its place, while all are dead."""
-        assert self.path is not None
         copy = Path(f"{self.path}-copy")
         head = await asyncio.to_thread(self._copy_to, copy)
         await asyncio.sleep(fault.seconds)
         async with self.all_dead():
-            for end in ENDS:
-                Path(f"{self.path}{end}").unlink(missing_ok=True)
-            copy.rename(self.path)
+            self._remove_file(instead=copy)
             await self.lose(head)
+
+    def _remove_file(self, instead: Path | None = None) -> None:
+        for end in ENDS:
+            Path(f"{self.path}{end}").unlink(missing_ok=True)
+        if instead is not None:
+            instead.rename(str(self.path))
 
     def _copy_to(self, copy: Path) -> int:
         with self.opened() as file, contextlib.closing(sqlite3.connect(copy)) as target:
@@ -221,8 +222,7 @@ class Faults:
             await asyncio.sleep(fault.seconds)
             ballast.unlink()
             return
-        log = Path(f"{self.path}-wal")
-        size = log.stat().st_size if log.exists() else 0
+        size = size_of(Path(f"{self.path}-wal"))
         for worker in self.workers:
             worker.limit_files(size)
         await asyncio.sleep(fault.seconds)
@@ -237,3 +237,11 @@ def fill(path: Path) -> None:
             with contextlib.suppress(OSError):
                 while ballast.write(bytes(size)):
                     pass
+
+
+def size_of(path: Path) -> int:
+    """Return how long a file is, in bytes; 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

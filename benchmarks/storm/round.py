@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.storm.checker import Evidence, Kept, breaches, presence_breaches
+from benchmarks.storm.checker import breaches, presence_breaches
 from benchmarks.storm.clients import Client
+from benchmarks.storm.evidence import Evidence, Kept
 from benchmarks.storm.faults import Faults
 from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
 from benchmarks.storm.records import Acked, Changed, Heard, Opened
@@ -221,5 +222,5 @@ async def after(seconds: float, do: Callable, *args: object) -> None:
 async def until(holds: Callable[[], bool], seconds: float) -> None:
     """Wait until something holds, `seconds` at most."""
     end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
+    while not holds() and time.monotonic() < end:  # noqa: ASYNC110 - records have no event
         await asyncio.sleep(LOOK_SECONDS)
