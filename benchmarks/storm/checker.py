@@ -184,10 +184,9 @@ def answer_breaches(record: Record, evidence: Evidence) -> Iterator[str]:
         key, place = event.key, Cursor(event.id, event.tag)
         if key not in said:
             yield f"kept: {name} got an acknowledgement of {key}, which was not said"
-        before = acked.setdefault(key, event)
-        gone = lost(before, evidence.resets, event.at) or evidence.forgot(before.id, event.id)
-        if before is not event and not event.again and not gone:
-            yield f"once: {key} of {name} was new as {Cursor(*before[2:4])} and again as {place}"
+        before = acked.get(key)
+        if before is not None and not event.again and not excused(before, event, evidence):
+            yield f"once: {key} of {name} was new as {before.id}, and again as {place}"
         acked[key] = event
         if lost(event, evidence.resets) or (evidence.keeps is not None and event.id < first):
             continue
@@ -196,6 +195,11 @@ def answer_breaches(record: Record, evidence: Evidence) -> Iterator[str]:
             yield f"kept: {key} of {name} was acknowledged as {place}; there the log has {there}"
     if not record.left and (open_keys := said - acked.keys()):
         yield f"answer: {name} got none for {', '.join(sorted(open_keys))}"
+
+
+def excused(before: Acked, ack: Acked, evidence: Evidence) -> bool:
+    """Return whether a message may be new although it was kept `before`."""
+    return lost(before, evidence.resets, ack.at) or evidence.forgot(before.id, ack.id)
 
 
 def lost(ack: Acked, resets: Sequence[Reset], until: float = float("inf")) -> bool:

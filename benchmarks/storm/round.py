@@ -121,9 +121,9 @@ class Round:
                 group.create_task(after(part.arrives, client.run))
                 for part, client in zip(self.plan.parts, self.clients, strict=True)
             ]
-            await asyncio.gather(
-                *(after(fault.at, self.faults.do, fault) for fault in self.plan.faults)
-            )
+            async with asyncio.TaskGroup() as faults:
+                for fault in self.plan.faults:
+                    faults.create_task(after(fault.at, self.faults.do, fault))
             await self.faults.heal()
             healed = time.monotonic()
             log = await self.calm()

@@ -1,6 +1,7 @@
 """The workers of a round: processes that are started, killed, stopped and woken."""
 
 import asyncio
+import contextlib
 import resource
 import signal
 import socket
@@ -99,7 +100,8 @@ class Worker:
         if self._process is not None and hasattr(resource, "prlimit"):  # Linux has it
             soft = resource.RLIM_INFINITY if size is None else size
             limits = (soft, resource.RLIM_INFINITY)
-            resource.prlimit(self._process.popen.pid, resource.RLIMIT_FSIZE, limits)
+            with contextlib.suppress(ProcessLookupError):  # it is about to be started again
+                resource.prlimit(self._process.popen.pid, resource.RLIMIT_FSIZE, limits)
 
     def text_of_log(self) -> str:
         """Return what it has logged."""
