@@ -41,6 +41,7 @@ class Client:
         due: when each message is to be said, in seconds from the start, in order.
         window: how many may be sent and not yet acknowledged.
         beat: every how many seconds the server sends one.
+        patience: how many seconds a handshake may take.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Client:
         due: list[float],
         window: int,
         beat: float,
+        patience: float = OPEN_SECONDS,
     ) -> None:
         self.record = Record(name, in_order=window == 1)
         self._headers = {"Authorization": f"Bearer {token}"}
@@ -58,6 +60,7 @@ class Client:
         self._due = due
         self._window = window
         self._silence = beat + LATE_SECONDS
+        self._patience = patience
         self._random = random.Random(name)
         self._outbox: dict[str, None] = {}  # what is said and not acknowledged, in order
         self._count = 0
@@ -72,6 +75,11 @@ class Client:
     def is_done(self) -> bool:
         """Whether all that was to be said is acknowledged."""
         return self.record.left or not (self._outbox or self._due)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether there is a connection, and it was welcomed."""
+        return self._socket is not None and not isinstance(self.record.events[-1], Opened)
 
     async def run(self) -> None:
         """Be there until this is cancelled, or `leave`."""
@@ -108,7 +116,7 @@ class Client:
             subprotocols=["chatlib.rooms.1"],
             additional_headers=self._headers,
             compression=None,  # so that a proxy finds an acknowledgement
-            open_timeout=OPEN_SECONDS,
+            open_timeout=self._patience,
             close_timeout=1,
             ping_interval=None,
             proxy=None,
@@ -141,7 +149,7 @@ class Client:
                     if frame["id"] != place.id + 1:
                         return
                 case "welcome":
-                    people = frozenset(frame["people"])
+                    people = frozenset(frame["people"] or ())  # None: too many
                     after = Cursor.parse(frame["after"])
                     record.note(Welcomed(now, frame["history"], after, frame["head"], people))
                     self._wake.set()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NETWORKS = 4  # each with a proxy to each worker; a fault of a network hits its clients alone
-FAULTS_A_SECOND = 1.0
+FAULTS_A_SECOND = 1.5
 PAUSE_SECONDS = 10.0  # the longest time that a worker is stopped, or anything else lasts
 
 # How often each fault comes, by its weight.
