@@ -1,10 +1,13 @@
 """The kill test of `benchmarks.storm`: its checker, which must be able to fail; and short runs."""
 
 import itertools
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.storm.checker import breaches, presence_breaches
@@ -272,3 +275,18 @@ def test_a_short_storm_breaks_nothing(store):
     assert ": told)" in rounds[1]
     assert "all OK" in totals
     assert ran.stderr == ""
+
+
+def test_an_interrupted_storm_leaves_no_process_behind():
+    command = [sys.executable, "-m", "benchmarks.storm", "--clients", "2", "--messages", "10"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as storm:
+        workers = []
+        end = time.monotonic() + GUARD_SECONDS
+        while len(workers) < 2 and time.monotonic() < end:
+            time.sleep(0.05)  # it tells nothing before the end of a round
+            workers = psutil.Process(storm.pid).children(recursive=True)
+        storm.send_signal(signal.SIGINT)
+        out, _ = storm.communicate(timeout=GUARD_SECONDS)
+        assert len(workers) == 2
+        assert not any(worker.is_running() for worker in workers)
+        assert (storm.returncode, out) == (1, "")

@@ -10,16 +10,18 @@ told. The seed of a round, that of the first and one more for each, decides its 
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.storm.plan import Plan
 from benchmarks.storm.round import Result, run_round
 
-SHOWN = 10  # breaches of a round that are printed
+SHOWN = 3  # breaches of a kind that are printed
 LOG_CHARACTERS = 4000  # of the workers' logs
 
 
@@ -28,7 +30,9 @@ def line(result: Result) -> str:
     plan = result.plan
     gone = "" if result.gone_after is None else f", killed are gone after {result.gone_after:.1f} s"
     told = f" ({plan.told}: told)" if plan.told else ""
-    verdict = f"{len(result.breaches)} BREACHES" if result.breaches else "OK"
+    kinds = Counter(breach.partition(":")[0] for breach in result.breaches)
+    broken = ", ".join(f"{kind} {times}" for kind, times in kinds.items())
+    verdict = f"BROKEN: {broken}" if result.breaches else "OK"
     return (
         f"seed {plan.seed}{told}: {plan}; {result.acked:,} acknowledged, {result.kills} kills, "
         f"{result.reconnects} reconnects, longest gap {result.gap:.1f} s, "
@@ -38,10 +42,9 @@ def line(result: Result) -> str:
 
 def report(result: Result, options: argparse.Namespace) -> None:
     """Print what broke, and how to see it again."""
-    for breach in result.breaches[:SHOWN]:
-        print(f"    {breach}")
-    if len(result.breaches) > SHOWN:
-        print(f"    … and {len(result.breaches) - SHOWN} more")
+    for kind in dict.fromkeys(breach.partition(":")[0] for breach in result.breaches):
+        of_kind = [breach for breach in result.breaches if breach.startswith(f"{kind}:")]
+        print(*(f"    {breach}" for breach in of_kind[:SHOWN]), sep="\n")
     for fault in result.plan.faults:
         print(f"    {fault}")
     print(f"    the workers logged: {result.logs[-LOG_CHARACTERS:]}")
@@ -70,7 +73,7 @@ def totals(results: Sequence[Result]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the rounds; return 1 if anything broke."""
+    """Run the rounds; return 1 if anything broke, or it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
     add = parser.add_argument
     add("--store", choices=["sqlite", "memory"], default="sqlite")
@@ -86,21 +89,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.workers = 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all workers are stopped
     began, results = time.monotonic(), []
-    for seed in range(options.seed, options.seed + options.rounds):
-        plan = Plan.of(
-            seed,
-            store=options.store,
-            workers=options.workers,
-            clients=options.clients,
-            messages=options.messages,
-            seconds=options.seconds,
-        )
-        results.append(asyncio.run(run_round(plan, options.folder)))
-        print(line(results[-1]), flush=True)
-        if results[-1].breaches:
-            report(results[-1], options)
-    print(f"{totals(results)}; {(time.monotonic() - began) / 60:.1f} minutes")
-    return int(any(each.breaches for each in results))
+    with contextlib.suppress(KeyboardInterrupt):
+        for seed in range(options.seed, options.seed + options.rounds):
+            plan = Plan.of(
+                seed,
+                store=options.store,
+                workers=options.workers,
+                clients=options.clients,
+                messages=options.messages,
+                seconds=options.seconds,
+            )
+            results.append(asyncio.run(run_round(plan, options.folder)))
+            print(line(results[-1]), flush=True)
+            if results[-1].breaches:
+                report(results[-1], options)
+    if results:
+        print(f"{totals(results)}; {(time.monotonic() - began) / 60:.1f} minutes")
+    return int(len(results) < options.rounds or any(each.breaches for each in results))
 
 
 if __name__ == "__main__":
