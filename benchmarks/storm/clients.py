@@ -121,6 +121,7 @@ class Client:
             ping_interval=None,
             proxy=None,
         ) as socket:
+            self.record.connections += 1
             self.record.note(Opened(time.monotonic(), after))
             self._socket = socket
             self._sent.clear()

@@ -2,23 +2,27 @@
 
 import asyncio
 import contextlib
-import os
-import shutil
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from benchmarks.storm.clients import Client
 from benchmarks.storm.evidence import Reset
+from benchmarks.storm.file import StoreFile
+from benchmarks.storm.library import LibraryClient
 from benchmarks.storm.plan import Fault
 from benchmarks.storm.workers import Worker
 from chatlib.lab import FaultProxy
-from chatlib.stores.locks import Turnstile
 
 ACK = b'"type":"ack"'
-SMALL_BYTES = 1 << 30  # a file system of less than this is filled by the fault `full`
-ENDS = ("", "-wal", "-shm")  # of the names of SQLite's files
+LOOK_SECONDS = 0.05
+REGROW_SECONDS = 5.0  # in which a log that was lost may grow again, before the last ones are back
+
+
+async def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds, `seconds` at most."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:  # noqa: ASYNC110 - records have no event
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 class Faults:
@@ -27,8 +31,7 @@ class Faults:
     Args:
         workers: of the round.
         networks: of each, its proxies, one to each worker.
-        path: of the file of the store; None: there is none.
-        room: whose messages are kept there.
+        file: of the store; None: it is in memory.
         clients: of the round.
 
     Attributes:
@@ -39,23 +42,27 @@ class Faults:
         self,
         workers: Sequence[Worker],
         networks: Sequence[Sequence[FaultProxy]],
-        path: Path | None,
-        room: str,
-        clients: Sequence[Client],
+        file: StoreFile | None,
+        clients: Sequence[Client | LibraryClient],
     ) -> None:
         self.workers = workers
         self.clients = clients
         self.networks = networks
-        self.path = path
-        self.room = room
+        self._file = file
         self.resets: list[Reset] = []
 
     async def do(self, fault: Fault) -> None:
         """Do `fault`, and undo it."""
-        if self.path is None and fault.kind == "kill":
+        if self._file is None and fault.kind == "kill":
             await self.kill_memory(fault)
         else:
             await getattr(self, fault.kind)(fault)
+
+    @property
+    def file(self) -> StoreFile:
+        """The file of the store."""
+        assert self._file is not None, "there is none: the store is in memory"
+        return self._file
 
     async def heal(self) -> None:
         """Have all networks forward everything."""
@@ -140,108 +147,61 @@ class Faults:
 
     async def kill_memory(self, fault: Fault) -> None:
         """Kill the worker whose memory is the store."""
-        async with self.all_dead():
-            await self.lose(0)
+        async with self.losing(fault) as reset:
+            reset(0)
 
-    async def lose(self, kept: int) -> None:
-        """Note that nothing is left of what came after the message `kept`."""
-        for network in self.networks:  # an acknowledgement that is held there tells of the past
-            for proxy in network:
-                await asyncio.to_thread(proxy.cut)
-        self.resets.append(Reset(time.monotonic(), kept))
+    @contextlib.asynccontextmanager
+    async def losing(self, fault: Fault) -> AsyncIterator[Callable[[int], None]]:
+        """Have all workers dead in the block, which makes the store lose messages.
+
+        It calls what is given here with the last message that is left. Clients of one network come
+        back when there are as many messages again: their ids say nothing then, only their tags do.
+        """
+        late = self.networks[fault.network]
+        async with self.all_dead():
+            before = max(client.record.cursor.id for client in self.clients)
+            for proxy in late:
+                await asyncio.to_thread(proxy.refuse)
+            for network in self.networks:  # an acknowledgement that is held there is of the past
+                for proxy in network:
+                    await asyncio.to_thread(proxy.cut)
+            yield lambda kept: self.resets.append(Reset(time.monotonic(), kept))
+        await until(
+            lambda: max(client.record.cursor.id for client in self.clients) > before, REGROW_SECONDS
+        )
+        for proxy in late:
+            await asyncio.to_thread(proxy.heal)
 
     async def delete(self, fault: Fault) -> None:
         """Delete the file while all workers are dead."""
-        async with self.all_dead():
-            self._remove_file()
-            await self.lose(0)
+        async with self.losing(fault) as reset:
+            self.file.delete()
+            reset(0)
 
     async def restore(self, fault: Fault) -> None:
         """Copy the file, and a little later put the copy in its place, while all are dead."""
-        copy = Path(f"{self.path}-copy")
-        head = await asyncio.to_thread(self._copy_to, copy)
+        head = await asyncio.to_thread(self.file.copy)
         await asyncio.sleep(fault.seconds)
-        async with self.all_dead():
-            self._remove_file(instead=copy)
-            await self.lose(head)
-
-    def _remove_file(self, instead: Path | None = None) -> None:
-        for end in ENDS:
-            Path(f"{self.path}{end}").unlink(missing_ok=True)
-        if instead is not None:
-            instead.rename(str(self.path))
-
-    def _copy_to(self, copy: Path) -> int:
-        with self.opened() as file, contextlib.closing(sqlite3.connect(copy)) as target:
-            file.backup(target)
-            row = target.execute("SELECT head FROM rooms WHERE room = ?", (self.room,)).fetchone()
-        return row[0] if row else 0
-
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection to the file, as of another program.
-
-        It is closed in a turn of its own, since closing may checkpoint: see `locks.Turnstile`.
-        """
-        file = sqlite3.connect(str(self.path), isolation_level=None, timeout=10)
-        try:
-            yield file
-        finally:
-            turnstile = Turnstile(str(self.path))
-            with turnstile.turn():
-                file.close()
-            turnstile.close()
-
-    def people_but_of(self, worker: Worker) -> set[str]:
-        """Return who is connected to another worker, by the file."""
-        with self.opened() as file:
-            rows = file.execute("SELECT name, worker FROM people WHERE room = ?", (self.room,))
-            return {name for name, where in rows if not where.startswith(f"{worker.pid}-")}
+        async with self.losing(fault) as reset:
+            self.file.restore()
+            reset(head)
 
     async def lock(self, fault: Fault) -> None:
         """Have another program lock the file for writing."""
-        await asyncio.to_thread(self._lock, fault.seconds)
-
-    def _lock(self, seconds: float) -> None:
-        with contextlib.suppress(sqlite3.OperationalError), self.opened() as file:
-            file.execute("BEGIN IMMEDIATE")
-            time.sleep(seconds)
-            file.execute("ROLLBACK")
+        await asyncio.to_thread(self.file.lock, fault.seconds)
 
     async def bells(self, fault: Fault) -> None:
         """Remove the folder of the bells."""
-        await asyncio.to_thread(shutil.rmtree, f"{self.path}-workers", ignore_errors=True)
+        await asyncio.to_thread(self.file.remove_bells)
 
     async def full(self, fault: Fault) -> None:
         """Fill the disk; or, where it is not a small one, let no file of the workers grow."""
-        assert self.path is not None
-        disk = os.statvfs(self.path.parent)
-        if disk.f_blocks * disk.f_frsize < SMALL_BYTES:
-            ballast = self.path.parent / f"ballast-{fault.number}"
-            await asyncio.to_thread(fill, ballast)
-            await asyncio.sleep(fault.seconds)
-            ballast.unlink()
+        if self.file.is_on_small_disk():
+            await asyncio.to_thread(self.file.fill_disk, fault.seconds)
             return
-        size = size_of(Path(f"{self.path}-wal"))
+        size = self.file.log_size
         for worker in self.workers:
             worker.limit_files(size)
         await asyncio.sleep(fault.seconds)
         for worker in self.workers:
             worker.limit_files(None)
-
-
-def fill(path: Path) -> None:
-    """Write to a file until the disk is full."""
-    with path.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-        for size in (1 << 20, 1 << 12, 1):
-            with contextlib.suppress(OSError):
-                while ballast.write(bytes(size)):
-                    pass
-
-
-def size_of(path: Path) -> int:
-    """Return how long a file is, in bytes; 0 if there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

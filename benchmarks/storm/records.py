@@ -93,11 +93,14 @@ class Record:
         name: of the person.
         in_order: whether it said one message at a time, so that they are kept in their order.
         left: whether it left for good before the end.
+        connections: how many it had.
+        cursor, people, acks: up to where it has heard, who is there, and how many are acknowledged.
     """
 
     name: str
     in_order: bool = True
     left: bool = False
+    connections: int = 0
     events: list[Event] = field(default_factory=list)
     cursor: Cursor = START
     people: frozenset[str] = frozenset()

@@ -15,9 +15,11 @@ from pathlib import Path
 from benchmarks.storm.checker import breaches, presence_breaches
 from benchmarks.storm.clients import Client
 from benchmarks.storm.evidence import Evidence, Kept
-from benchmarks.storm.faults import Faults
+from benchmarks.storm.faults import Faults, until
+from benchmarks.storm.file import StoreFile
+from benchmarks.storm.library import LibraryClient
 from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
-from benchmarks.storm.records import Acked, Changed, Heard, Opened
+from benchmarks.storm.records import Acked, Changed, Heard
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
 from chatlib.core.identity import Tokens
@@ -27,7 +29,6 @@ ROOM = "storm"
 BEAT_SECONDS = 1.0
 CALM_SECONDS = 60.0  # a guard: in which everybody has caught up, once all is well again
 PRESENCE_SECONDS = 15.0  # another one: the name of a lost connection stays for a while
-LOOK_SECONDS = 0.05
 
 
 @dataclass
@@ -84,7 +85,7 @@ async def run_round(plan: Plan, folder: Path | None) -> Result:
             [stack.enter_context(FaultProxy(worker.port)) for worker in workers]
             for _ in range(NETWORKS)
         ]
-        result = await Round(plan, workers, networks, path).run()
+        result = await Round(plan, workers, networks, StoreFile(path, ROOM) if path else None).run()
         if result.breaches:
             result.logs = "".join(worker.text_of_log() for worker in workers)
         return result
@@ -98,19 +99,23 @@ class Round:
         plan: Plan,
         workers: Sequence[Worker],
         networks: Sequence[Sequence[FaultProxy]],
-        path: Path | None,
+        file: StoreFile | None,
     ) -> None:
         self.plan = plan
         self.workers = workers
         self.tokens = Tokens(SECRET)
         self.ways: dict[str, Way] = {}
-        self.clients: list[Client] = []
+        self.clients: list[Client | LibraryClient] = []
         for number, part in enumerate(plan.parts):
             name = f"p{number}"
             way = self.ways[name] = Way(networks[part.network], number, plan.seed)
             token = self.tokens.sign(name, 3600)
-            self.clients.append(Client(name, token, way, part.due, part.window, BEAT_SECONDS))
-        self.faults = Faults(workers, networks, path, ROOM, self.clients)
+            self.clients.append(
+                Client(name, token, way, part.due, part.window, BEAT_SECONDS)
+                if way.moves
+                else LibraryClient(name, token, way(), part.due)
+            )
+        self.faults = Faults(workers, networks, file, self.clients)
         self.result = Result(plan)
 
     async def run(self) -> Result:
@@ -135,7 +140,7 @@ class Round:
         return self.result
 
     @property
-    def here(self) -> list[Client]:
+    def here(self) -> list[Client | LibraryClient]:
         """The clients that have not left."""
         return [client for client in self.clients if not client.record.left]
 
@@ -159,8 +164,7 @@ class Round:
         result.breaches += breaches(Evidence(records, log, self.faults.resets, keeps))
         result.acked = sum(len({ack.key for ack in record.of(Acked)}) for record in records)
         result.kills = sum(worker.kills for worker in self.workers)
-        opened = [len(record.of(Opened)) for record in records]
-        result.reconnects = sum(opened) - sum(map(bool, opened))
+        result.reconnects = sum(max(0, record.connections - 1) for record in records)
         for record in records:
             times = [heard.at for heard in record.of(Heard)]
             for one, two in itertools.pairwise(times):
@@ -196,7 +200,9 @@ class Round:
         for client in lost:
             client.stay_away()
         # Who was cut from another worker a little before is still counted there.
-        elsewhere = await asyncio.to_thread(self.faults.people_but_of, self.workers[dead])
+        elsewhere = await asyncio.to_thread(
+            self.faults.file.people_elsewhere, self.workers[dead].pid
+        )
         only = {each.record.name for each in lost} - elsewhere
         killed = time.monotonic()
         self.workers[dead].kill()
@@ -217,10 +223,3 @@ async def after(seconds: float, do: Callable, *args: object) -> None:
     """Do something after so many seconds."""
     await asyncio.sleep(seconds)
     await do(*args)
-
-
-async def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until something holds, `seconds` at most."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:  # noqa: ASYNC110 - records have no event
-        await asyncio.sleep(LOOK_SECONDS)
