@@ -33,6 +33,7 @@ from chatlib.stores.store import (
     Unsure,
     expect_message,
     expect_name,
+    expect_part,
 )
 
 T = TypeVar("T")
@@ -145,7 +146,7 @@ class SQLiteStore:
         limit: int = LIMIT,
     ) -> Page:
         """Return a part of the log, as `Store.read` says."""
-        expect_name("room", room)
+        expect_part(room, after, before)
         return await self._ask(lambda file: read_page(file, room, after, before, limit))
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, Cursor]:

@@ -165,6 +165,9 @@ class Store(Protocol):
         """Return the `limit` entries that follow `after`, or come last before the id `before`.
 
         With neither: the newest ones.
+
+        Raises:
+            ValueError: both are given, or `room` cannot be a name.
         """
         raise NotImplementedError
 
@@ -212,6 +215,13 @@ def expect_message(room: str, key: str, body: bytes) -> None:
         raise TypeError(f"expected the body as bytes, got {type(body).__name__}")
     if len(body) > BODY_BYTES:
         raise ValueError(f"expected a body of at most {BODY_BYTES} bytes, got {len(body)}")
+
+
+def expect_part(room: str, after: Cursor | None, before: int | None) -> None:
+    """Raise `ValueError` unless a store can be asked for this part of a log."""
+    expect_name("room", room)
+    if after is not None and before is not None:
+        raise ValueError(f"expected `after` or `before`, got both: {after} and {before}")
 
 
 def expect_name(what: str, name: str) -> None:
