@@ -38,7 +38,8 @@ OLDEST = """SELECT id, tag, length(body), at FROM messages
     WHERE room = ? AND id < ? ORDER BY id LIMIT ?"""
 DROP = "DELETE FROM messages WHERE room = ? AND id < ?"
 TAG = "SELECT tag FROM messages WHERE room = ? AND id = ?"
-ENTRIES = """SELECT id, tag, key, body FROM messages
+# A body that was changed by hand may be text.
+ENTRIES = """SELECT id, tag, key, CAST(body AS BLOB) FROM messages
     WHERE room = ? AND id >= ? AND id < ? ORDER BY id"""
 ENTER = "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?)"
 LEAVE = "DELETE FROM people WHERE room = ? AND name = ? AND worker = ?"

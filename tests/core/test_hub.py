@@ -163,6 +163,33 @@ def test_text_bytes_json_and_models_can_be_published(message, field):
     play(hub, scenario)
 
 
+def test_a_message_that_was_damaged_is_told_as_unreadable_and_the_room_goes_on(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        appending = hub.store.append("orders", "damaged", b'"data":"\xff"}')
+        receipt = await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(appending, served.loop)
+        )
+        await publish(served, hub, "next")
+        newcomer = await join("orders?last=2")  # reads it from the store
+        for each in (client, newcomer):
+            assert await each.next("message") == {
+                "type": "message",
+                "room": "orders",
+                "id": 1,
+                "tag": receipt.tag,
+                "unreadable": True,
+            }
+            assert await each.messages(1) == ["next"]
+        reading = hub.read("orders")
+        messages = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, served.loop))
+        assert [message.get("unreadable") for message in messages] == [True, None]
+
+    play(hub, scenario)
+
+
 def test_who_comes_back_with_a_cursor_misses_nothing(address):
     hub = Hub(address)
 

@@ -269,6 +269,17 @@ def test_reading_leaves_nothing_in_the_file(path):
     run(scenario)
 
 
+def test_a_body_that_was_changed_by_hand_to_text_is_read_as_bytes(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            await fill(store, "lobby", 1)
+            with contextlib.closing(sqlite3.connect(path)) as file, file:
+                file.execute("UPDATE messages SET body = 'changed'")
+            assert [entry.body for entry in (await store.read("lobby")).entries] == [b"changed"]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("wrong", ["", ":memory:"])
 def test_sqlites_own_memory_is_refused(wrong):
     with pytest.raises(ValueError, match="take 'memory:'"):
