@@ -134,8 +134,7 @@ class SQLiteStore:
         """Keep `body`, as `Store.append` says."""
         expect_message(room, key, body)
         self._expect_open(NotKept)
-        receipt: Receipt = await self._writer.do((room, key, body))
-        return receipt
+        return await self._writer.do((room, key, body))  # type: ignore[no-any-return]
 
     async def read(
         self,

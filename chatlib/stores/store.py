@@ -230,5 +230,5 @@ def expect_name(what: str, name: str) -> None:
         raise TypeError(f"expected the {what} as text, got {type(name).__name__}")
     if not 0 < len(name) <= NAME_CHARACTERS:
         raise ValueError(f"expected a {what} of 1 to {NAME_CHARACTERS} characters, got {len(name)}")
-    if UNFIT.search(name):
+    if not (name.isascii() and name.isprintable()) and UNFIT.search(name):
         raise ValueError(f"expected a {what} that UTF-8 can express, without NUL: {name!r}")

@@ -423,3 +423,26 @@ def test_a_transaction_of_big_messages_has_few_of_them(path):
             assert max(counts) == 3  # 300,000 bytes
 
     run(scenario)
+
+
+def test_others_have_their_turn_while_one_tells_what_it_has_kept(path):
+    turns = []
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            tell = store._writer._on_kept
+
+            def tell_in_a_turn_of_others(batch):
+                turnstile = Turnstile(str(path))  # as another process has it
+                with closing(turnstile), turnstile.turn(patience=GUARD_SECONDS / 2):
+                    turns.append(batch)
+                    tell(batch)
+
+            store._writer._on_kept = tell_in_a_turn_of_others
+            ear = Listener()
+            await store.hear("lobby", ear)
+            await fill(store, "lobby", 2)
+            await ear.until(lambda: len(ear.entries) == 2)
+            assert len(turns) == 2
+
+    run(scenario)
