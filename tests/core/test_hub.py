@@ -17,7 +17,7 @@ from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.feed import Feed
 from chatlib.core.hub import Hub
 from chatlib.core.presence import NAMES, Presence
-from chatlib.core.publisher import Publisher
+from chatlib.core.publisher import Publisher, new_key
 from chatlib.core.taskline import line_of
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
@@ -564,6 +564,24 @@ def test_an_inbox_is_no_room_to_publish_in_or_to_read():
             with pytest.raises(ValueError, match="expected a name"):
                 await hub.send_to("", "x")
 
+    asyncio.run(scenario())
+
+
+def test_keys_that_the_hub_makes_are_in_the_order_of_time(monkeypatch):
+    times = iter([5, 5, 300, 2**60])
+    monkeypatch.setattr("chatlib.core.publisher.time.time_ns", lambda: next(times))
+    keys = [new_key() for _ in range(4)]
+    assert len(set(keys)) == 4
+    assert sorted(keys[1:]) == keys[1:]
+
+    async def scenario():
+        async with Publisher("memory:") as publisher:
+            await publisher.publish("orders", "tea")
+            await publisher.publish("orders", "milk")
+            page = await publisher.store.read("orders")
+            assert [entry.key.partition("-")[0] for entry in page.entries] == ["0" * 15 + "6"] * 2
+
+    times = iter([6, 6])
     asyncio.run(scenario())
 
 
