@@ -86,7 +86,7 @@ def create_app(
     entrance = Entrance(rooms, tokens, allow)
 
     app = FastAPI(title="Rooms", lifespan=hub.lifespan)
-    app.state.hub, app.state.rooms = hub, rooms
+    app.state.hub, app.state.rooms, app.state.entrance = hub, rooms, entrance
     app.add_middleware(Guard, origins=origins, max_bytes=limits.frame_bytes)
     guard_http(app, origins, limits.frame_bytes)
     add_page(app, "rooms")

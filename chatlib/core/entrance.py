@@ -65,8 +65,8 @@ class Entrance:
     async def serve(self, websocket: WebSocket, room: str) -> None:
         """Serve a client that asks for `room`, until it has gone."""
         offered = websocket.scope.get("subprotocols", ())
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         with contextlib.suppress(WebSocketDisconnect):
-            await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
             try:
                 await self._admit(websocket, room)
             except RefusedError as refused:
