@@ -95,7 +95,7 @@ class Hub(Publisher):
     async def __aexit__(self, *exc_info: object) -> None:
         if self._beating is not None:
             self._beating.cancel()
-        self._attendance.stop()
+        await self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()
         self._feeds.clear()
