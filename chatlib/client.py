@@ -131,15 +131,8 @@ def join(
     Later the same, from `say` and the iteration, when the server will not have you back.
     """
     connector = Connector(url, token, last, reconnect_delays, ssl, proxy)
-    return Room(
-        connector,
-        Outbox(reconnect_delays),
-        None if after is None else Cursor.parse(str(after)),
-        buffer=buffer,
-        grace=grace,
-        keep_trying=keep_trying,
-        on_event=on_event,
-    )
+    place = None if after is None else Cursor.parse(str(after))
+    return Room(connector, Outbox(reconnect_delays), place, buffer, grace, keep_trying, on_event)
 
 
 def join_blocking(url: str, *, token: Token, **options: Any) -> BlockingRoom:

@@ -75,7 +75,7 @@ class Connector:
         self._proxy = None if proxy is True and loopback(self._parts.hostname) else proxy
         self._now: str | None = None if callable(token) else token
         self._process_exception: Callable[[Exception], Exception | None] | None = None
-        self._fresh = False  # whether the token was got for the newest try
+        self._fresh = False  # whether the token was got for this try, and was not taken yet
         self._welcomed: float | None = None
         self.retry = 0.0
 
@@ -120,6 +120,7 @@ class Connector:
     def welcomed(self, retry: float) -> None:
         """Note that the server has let this client in, and spreads a restart over `retry` s."""
         self._welcomed = time.monotonic()
+        self._fresh = False
         self.retry = retry
 
     def wait(self, error: Exception, *, first: bool) -> float:

@@ -30,11 +30,11 @@ class Lost:
 
     Attributes:
         reason: in words.
-        seconds: until the next try.
+        seconds: until the next try; None: there will be none, and the room has ended.
     """
 
     reason: str
-    seconds: float
+    seconds: float | None
 
 
 Event = Welcome | People | Typing | Lost

@@ -9,8 +9,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from chatlib.core.client_connector import Connector, receive
-from chatlib.core.client_errors import BreachError, IncompleteHistoryError, LeftError
-from chatlib.core.client_incoming import Event, Incoming, Lost, ignore
+from chatlib.core.client_errors import (
+    BreachError,
+    IncompleteHistoryError,
+    LeftError,
+    RoomError,
+)
+from chatlib.core.client_incoming import Event, Incoming, Lost
 from chatlib.core.client_outbox import Outbox, Receipt
 from chatlib.core.client_unread import Message, Unread
 from chatlib.core.protocol import Welcome
@@ -22,16 +27,10 @@ logger = logging.getLogger("chatlib.client")
 
 
 class Room:
-    """A room, joined by `chatlib.client.join`: what is said in it, and a way to say something.
+    """A room, as `chatlib.client.join` returns it: an async context manager, and an async iterator.
 
-    It is an async context manager, and an async iterator of `Message`s. It belongs to the event
-    loop in which it is joined. Any number of tasks may say something; one at a time may iterate.
-
-    Args:
-        connector: makes its connections.
-        outbox: has what is to be said.
-        place: the cursor to go on from, or None.
-        buffer, grace, keep_trying, on_event: as `join` has them.
+    It belongs to the event loop in which it is joined. Any number of tasks may say something; one
+    at a time may iterate.
 
     Attributes:
         cursor: the place behind the last message that the iteration returned. Kept somewhere, it is
@@ -43,11 +42,10 @@ class Room:
         connector: Connector,
         outbox: Outbox,
         place: Cursor | None,
-        *,
-        buffer: int = 1000,
-        grace: float = 10.0,
-        keep_trying: bool = False,
-        on_event: Callable[[Event], None] = ignore,
+        buffer: int,
+        grace: float,
+        keep_trying: bool,
+        on_event: Callable[[Event], None],
     ) -> None:
         self._connector = connector
         self._outbox = outbox
@@ -218,6 +216,8 @@ class Room:
                     await self._wait(error)
         except Exception as error:
             self._end(error)
+            if isinstance(error, RoomError):
+                self._on_event(Lost(str(error), None))
 
     async def _talk(self) -> None:
         """Take what comes over one connection. The end of that is an exception."""
