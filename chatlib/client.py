@@ -8,7 +8,6 @@ async with join("ws://127.0.0.1:8000/rooms/lobby", token=token) as room:
 
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 from websockets.client import backoff
 
@@ -50,7 +49,6 @@ __all__ = [
     "UnsureError",
     "Welcome",
     "join",
-    "join_blocking",
 ]
 
 
@@ -133,16 +131,3 @@ def join(
     connector = Connector(url, token, last, reconnect_delays, ssl, proxy)
     place = None if after is None else Cursor.parse(str(after))
     return Room(connector, Outbox(reconnect_delays), place, buffer, grace, keep_trying, on_event)
-
-
-def join_blocking(url: str, *, token: Token, **options: Any) -> BlockingRoom:
-    """Join a room for the time of a `with` block, where there is no `await`.
-
-        with join_blocking("ws://127.0.0.1:8000/rooms/lobby", token=token) as room:
-            room.say("hello")
-            print(room.receive(timeout=10).text)
-
-    All else is as `join` says. What is called, `token` and `on_event`, is called in the thread of
-    the room.
-    """
-    return BlockingRoom(join(url, token=token, **options))

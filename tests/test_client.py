@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from chatlib.client import (
+    BlockingRoom,
     IncompleteHistoryError,
     LeftError,
     Lost,
@@ -29,7 +30,6 @@ from chatlib.client import (
     UnsureError,
     Welcome,
     join,
-    join_blocking,
 )
 from chatlib.core import attendance, feed
 from chatlib.core.identity import Tokens
@@ -41,10 +41,11 @@ from chatlib.stores import NotKept, Unsure
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
 
-GUARD_SECONDS = 30.0
+GUARD_SECONDS = 60.0
 SECRET = "a secret of at least thirty-two bytes"
 MANY = Limits(messages=100_000)
-LOBBY = "/rooms/lobby"
+NUMBERS = itertools.count(1)
+START = "0.00000000"
 
 
 def soon():
@@ -52,14 +53,31 @@ def soon():
     return itertools.repeat(0.01)
 
 
+def gently():
+    """The same, where a process starts meanwhile."""
+    return itertools.repeat(0.1)
+
+
 def token(name, seconds=3600.0):
     return Tokens(SECRET).sign(name, seconds)
 
 
-def joined(where, name="ana", path=LOBBY, **options):
+class Lobby:
+    """The room of the test that runs."""
+
+    name = path = ""
+
+
+@pytest.fixture(autouse=True)
+def _fresh_lobby():
+    Lobby.name = f"lobby-{next(NUMBERS)}"
+    Lobby.path = f"/rooms/{Lobby.name}"
+
+
+def joined(where, name="ana", path=None, **options):
     """A room at `where`, a server or a network."""
     options = {"token": token(name), "reconnect_delays": soon} | options
-    return join(where.ws_url(path), **options)
+    return join(where.ws_url(path or Lobby.path), **options)
 
 
 def in_a_loop(test):
@@ -84,7 +102,7 @@ def serving(store="memory:", *, port=0, **options):
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server():
     with serving() as server:
         yield server
@@ -131,7 +149,8 @@ async def test_what_is_said_is_kept_when_say_returns_and_comes_as_a_message(serv
     async with joined(server) as room:
         receipt = await room.say("hello", key="k1")
         message = await anext(room)
-    assert (receipt.key, receipt.room, receipt.id, receipt.again) == ("k1", "lobby", 1, False)
+    assert (receipt.key, receipt.room) == ("k1", Lobby.name)
+    assert (receipt.id, receipt.again) == (1, False)
     assert message == Message(1, receipt.tag, "k1", "ana", "hello", message.at)
     assert message.cursor == f"1.{receipt.tag}" == room.cursor
     assert message.at.tzinfo is UTC
@@ -141,7 +160,8 @@ async def test_what_is_said_is_kept_when_say_returns_and_comes_as_a_message(serv
 @in_a_loop
 async def test_a_newcomer_gets_the_last_messages_and_a_cursor_goes_on_behind_it(server):
     async with joined(server) as room:
-        assert (room.name, room.you, room.history, room.cursor) == ("lobby", "ana", "new", START)
+        assert (room.name, room.you) == (Lobby.name, "ana")
+        assert (room.history, room.cursor) == ("new", START)
         await say_all(room, "one", "two", "three")
     async with joined(server, "bob", last=2) as room:
         assert await texts(room, 2) == ["two", "three"]
@@ -149,9 +169,6 @@ async def test_a_newcomer_gets_the_last_messages_and_a_cursor_goes_on_behind_it(
         assert room.history == "complete"
         await room.say("four")
         assert await texts(room, 1) == ["four"]
-
-
-START = "0.00000000"
 
 
 @in_a_loop
@@ -383,8 +400,8 @@ async def test_clients_of_a_server_that_is_killed_lose_nothing_that_was_acknowle
     worker.start()
     try:
         async with (
-            joined(worker, keep_trying=True) as ana,
-            joined(worker, "bob", keep_trying=True) as bob,
+            joined(worker, keep_trying=True, reconnect_delays=gently) as ana,
+            joined(worker, "bob", keep_trying=True, reconnect_delays=gently) as bob,
         ):
             await asyncio.gather(talk(ana, 15), talk(bob, 15))
             one, two = [[await anext(room) for _ in range(30)] for room in (ana, bob)]
@@ -459,8 +476,8 @@ def scripted(*talks):
     """An app that does what each of `talks` says, for one connection after the other."""
     app, waiting = FastAPI(), [*talks]
 
-    @app.websocket(LOBBY)
-    async def endpoint(websocket: WebSocket):
+    @app.websocket("/rooms/{room}")
+    async def endpoint(websocket: WebSocket, room: str):
         await websocket.accept("chatlib.rooms.1")
         with contextlib.suppress(WebSocketDisconnect):
             await waiting.pop(0)(websocket)
@@ -662,7 +679,7 @@ async def test_messages_that_are_no_longer_kept_are_told_in_their_place(monkeypa
             missing = await gap(room)
             assert (missing.history, missing.before) == ("trimmed", before)
             assert missing.after == room.cursor == f"5.{receipts[2].tag}"
-            assert "3 messages" in str(missing)
+            assert "messages 3 to 5" in str(missing)
             assert await texts(room, 3) == ["6", "7", "8"]
 
 
@@ -891,7 +908,7 @@ async def test_with_keep_trying_the_server_may_come_later():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"ws://127.0.0.1:{port}{LOBBY}"
+    url = f"ws://127.0.0.1:{port}{Lobby.path}"
     room = join(url, token=token("ana"), keep_trying=True, reconnect_delays=soon, on_event=told)
     joining = asyncio.create_task(room.__aenter__())
     await told.next(Lost)
@@ -1007,8 +1024,8 @@ async def test_no_proxy_leads_to_this_machine_unless_it_is_given(server, monkeyp
 # Without an event loop
 
 
-def blocking(server, name="ana", **options):
-    return join_blocking(server.ws_url(LOBBY), **{"token": token(name)} | options)
+def blocking(*args, **options):
+    return BlockingRoom(joined(*args, **options))
 
 
 @in_a_loop

@@ -16,11 +16,16 @@ from chatlib.core.client_unread import Message
 class BlockingRoom:
     """A `Room` whose methods block: a context manager, and an iterator of `Message`s.
 
-    It runs an event loop in a thread of its own, so it works where a loop runs already. Any thread
-    may say something; one at a time may iterate.
+        with BlockingRoom(join(url, token=token)) as room:
+            room.say("hello")
+            print(room.receive(timeout=10).text)
+
+    It runs an event loop in a thread of its own, so it works where a loop runs already. What `join`
+    was given to call is called in that thread. Any thread may say something; one at a time may
+    iterate.
 
     Args:
-        room: not joined yet.
+        room: what `join` returned. Entering the block joins it, and raises as `join` says.
 
     Attributes:
         room: the `Room` itself, for what is only looked at: `blocking.room.people`.
@@ -101,5 +106,7 @@ class BlockingRoom:
 
     def _expect_open(self) -> BlockingPortal:
         if self._portal is None:
-            raise RuntimeError("this room is not joined: write `with join_blocking(…) as room:`")
+            raise RuntimeError(
+                "this room was not joined: write `with BlockingRoom(join(…)):`"
+            )
         return self._portal

@@ -57,27 +57,30 @@ class UnsureError(RoomError):
     """
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"nobody knows whether the message {key!r} is kept; say it again with key")
+        super().__init__(
+            f"it is not known whether the message with the key {key!r} is kept: say it again with "
+            "this key to find out"
+        )
         self.key = key
 
 
 class IncompleteHistoryError(RoomError):
-    """Messages are missing here. Iterate again, and what there is follows.
+    """Messages are missing in this place. Iterate again for those that follow.
 
     Attributes:
-        history: `"trimmed"`: what came after `before` is no longer kept, up to `after`.
-            `"diverged"`: the history up to `before` is no more. The server has lost its end, or
-            has another one. So what was read is not what others read.
-        before: the cursor up to which the messages had come.
-        after: the cursor that the next messages follow.
+        history: `"trimmed"`: the messages after `before`, up to `after`, are no longer kept.
+            `"diverged"`: the server no longer has the history up to `before`. It has lost the end
+            of it, or has another one. So others may not have what you have read.
+        before: the cursor behind the last message before this place.
+        after: the cursor that the next message follows.
     """
 
     def __init__(self, history: str, before: Cursor, after: Cursor) -> None:
         if history == "trimmed":
-            text = f"{after.id - before.id} messages after {before} are no longer kept"
+            text = f"messages {before.id + 1} to {after.id} are no longer kept"
         else:
-            text = f"the history up to {before} is no more; forget what was read, and begin anew"
-        super().__init__(f"{text}: iterate again for those after {after}")
+            text = f"the server no longer has the history up to {before}: forget what you have read"
+        super().__init__(f"{text}. Iterate again for what follows {after}")
         self.history = history
         self.before = str(before)
         self.after = str(after)
