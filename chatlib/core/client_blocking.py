@@ -106,7 +106,5 @@ class BlockingRoom:
 
     def _expect_open(self) -> BlockingPortal:
         if self._portal is None:
-            raise RuntimeError(
-                "this room was not joined: write `with BlockingRoom(join(…)):`"
-            )
+            raise RuntimeError("this room was not joined: write `with BlockingRoom(join(…)):`")
         return self._portal
