@@ -4,6 +4,8 @@ async with join("ws://127.0.0.1:8000/rooms/lobby", token=token) as room:
     await room.say("hello")
     async for message in room:
         print(message.sender, message.text)
+
+Where there is no `await`, `BlockingRoom(join(…))` does the same.
 """
 
 import ssl
@@ -73,26 +75,27 @@ def join(
             async for message in room:
                 print(message.sender, message.text)
 
-    The block begins once the server has let you in. When the connection is lost, there is another
-    one, which goes on where the last one ended: the iteration returns each message once, in the
-    order of the room. If messages are missing, it says so: it raises `IncompleteHistoryError` in
-    their place, once, and goes on when you iterate again. That happens only to who was away for
-    longer than the server keeps messages, or if the server has lost some that you had.
+    The block begins once the server has let you in. When the connection is lost, another one goes
+    on where it ended: the iteration returns each message once, in the order of the room. If
+    messages are missing, it raises `IncompleteHistoryError` in their place, once, and goes on when
+    you iterate again. That is so if you were away for longer than the server keeps messages, or if
+    the server has lost some that you had.
 
         while True:
             try:
                 async for message in room:
                     lines.append(message)
                 break  # the room was left
-            except IncompleteHistoryError as gap:
+            except IncompleteHistoryError as missing:
                 lines.clear()  # and tell the reader
 
-    At the end of the block the connection is closed with 1000, and your name goes from the list of
-    those present. Other tasks that wait for an answer to `say` get `UnsureError` then. All waiting
-    can be cancelled; `Room.say` says what that means for a message.
+    At the end of the block the connection is closed with 1000, and your name leaves the list of
+    those present. Other tasks that still wait for `say` get `UnsureError` then. All waiting can be
+    cancelled; `Room.say` tells what that means for a message.
 
-    You may say something and never iterate. Messages are held in memory up to `buffer`. Those
-    beyond it are dropped, and asked for again when you have iterated over the others.
+    You may say something and never iterate: `say` returns all the same. Up to `buffer` messages are
+    held in memory until you iterate. More are dropped, and the server is asked for them again when
+    you have read the others.
 
     Args:
         url: of the room: `ws://` or `wss://`, and `…/rooms/@me` for your inbox.
@@ -103,14 +106,15 @@ def join(
             with the last messages of the room.
         last: how many those are, 200 at most; also after a history that is no more.
         on_event: called in the event loop with what else happens: `Welcome` for each connection,
-            `Lost` when there is none, `People` who come and leave, and `Typing`. It must not block.
+            `Lost` when it has ended, `People` who come and leave, and `Typing`. It must not block.
             What it raises ends the room.
         keep_trying: whether to try again when the server cannot be reached at the beginning, as
             later on. What cannot be put right by waiting is raised all the same.
         buffer: how many messages are held in memory for you at most.
         grace: how many seconds the server's beat may be late before the connection counts as dead.
-        reconnect_delays: returns the seconds to wait before each try. A lost connection is tried
-            at once first. By default it is that of websockets, which environment variables set.
+        reconnect_delays: makes the seconds to wait before each try, without end. The first try
+            after a connection was lost comes at once, before them. By default it is the back-off of
+            websockets, with its environment variables.
         ssl: for `wss://`, where the default will not do.
         proxy: the address of one; True: the system's, but none to this machine; None: none.
 

@@ -31,13 +31,14 @@ from chatlib.client import (
     Welcome,
     join,
 )
-from chatlib.core import attendance, feed
+from chatlib.core import attendance, client_connector, feed
+from chatlib.core.client_unread import Unread
 from chatlib.core.identity import Tokens
 from chatlib.core.talk import Limits
 from chatlib.echo import app as echo
 from chatlib.lab import FaultProxy, Server
 from chatlib.rooms import create_app
-from chatlib.stores import NotKept, Unsure
+from chatlib.stores import Cursor, NotKept, Unsure
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
 
@@ -602,19 +603,26 @@ async def test_a_close_code_says_when_to_come_back(code, least):
     assert least <= lost.seconds <= 2 * least
 
 
+@pytest.mark.parametrize(
+    ("steady", "waits"), [(3600.0, [0, 0.01, 0.02, 3600]), (0.0, [0, 0, 0, 0])]
+)
 @in_a_loop
-async def test_connections_that_end_at_once_are_tried_less_and_less_often():
+async def test_connections_that_do_not_last_are_tried_less_and_less_often(
+    monkeypatch, steady, waits
+):
+    monkeypatch.setattr(client_connector, "STEADY_SECONDS", steady)
+
     async def closing(websocket):
         await welcome(websocket, "complete" if "after" in websocket.query_params else "new")
-
         await websocket.close(1001)
 
+    def delays():
+        return iter([0.01, 0.02, 3600])
+
     told = Told()
-    with scripted(*[closing] * 4) as server:
-        delays = lambda: iter([0.01, 0.02, 3600])  # noqa: E731
+    with scripted(*[closing] * 5) as server:
         async with joined(server, on_event=told, reconnect_delays=delays):
-            waits = [(await told.next(Lost)).seconds for _ in range(4)]
-    assert waits == [0, 0.01, 0.02, 3600]
+            assert [(await told.next(Lost)).seconds for _ in range(4)] == waits
 
 
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 4403])
@@ -708,6 +716,20 @@ async def test_a_cursor_of_another_history_is_told_at_the_beginning(server):
         assert room.history == "diverged"
         await gap(room)
         assert await texts(room, 1) == ["three"]
+
+
+@pytest.mark.parametrize("histories", [("diverged", "trimmed"), ("trimmed", "diverged")])
+def test_of_two_gaps_with_nothing_between_the_worse_one_is_told(histories):
+    unread = Unread(10, Cursor(7, "00000007"))
+    for number, history in enumerate(histories, 1):
+        unread.go_on(history, Cursor(number, f"0000000{number}"))
+    missing = unread.take()
+    assert (missing.history, missing.before, missing.after) == (
+        "diverged",
+        "7.00000007",
+        "2.00000002",
+    )
+    assert not unread
 
 
 # An app that does not read

@@ -41,9 +41,10 @@ class BlockingRoom:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal(name="chatlib room"))
-            stack.enter_context(self._portal.wrap_async_context_manager(self.room))
+            portal = stack.enter_context(start_blocking_portal(name="chatlib room"))
+            stack.enter_context(portal.wrap_async_context_manager(self.room))
             self._stack = stack.pop_all()
+        self._portal = portal
         self.cursor = self.room.cursor
         return self
 

@@ -176,7 +176,7 @@ class Room:
         Raises:
             IncompleteHistoryError: messages are missing in this place. Iterate again to go on.
             StopAsyncIteration: the room was left.
-            RoomError: the server will not have you back. The messages before were returned.
+            RoomError: the server will not have you back. What was in memory was returned before.
         """
         self._expect_joined()
         if self._iterating:

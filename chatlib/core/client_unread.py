@@ -73,8 +73,9 @@ class Unread:
         if history in ("trimmed", "diverged") and self.place is not None:
             before = self.place
             if self._items and isinstance(last := self._items[-1], IncompleteHistoryError):
-                before = Cursor.parse(last.before)  # one place, one error
-                self._items.pop()
+                self._items.pop()  # one place, one error: the worse one
+                before = Cursor.parse(last.before)
+                history = "diverged" if last.history == "diverged" else history
             self._items.append(IncompleteHistoryError(history, before, after))
         self.place = after
         self.dropped = False
