@@ -44,7 +44,7 @@ def expect_room(room: str) -> None:
         raise ValueError(f"expected a room, got {room!r}: what begins with @ is a person's inbox")
 
 
-def inbox(name: str) -> str:
+def inbox_of(name: str) -> str:
     """Return the room of a person; `ValueError` if `name` is none."""
     expect_name("name", name)
     expect_name("name", room := f"@{name}")  # a room's name has to have room for it

@@ -115,7 +115,10 @@ class Feed:
         self.presence.change()
 
     def shout(self, data: bytes) -> None:
-        """Take what another process has shouted: nothing of the hub's."""
+        """Tell the members, if there is room for it."""
+        frame = encode(data.decode())
+        if self.room.fits(frame):
+            self.room.post(frame)
 
     def _publish(self, entry: Entry, *, anyhow: bool = False) -> bool:
         """Give the next message to the members; return whether there was room for it."""

@@ -15,26 +15,26 @@ async def order(order: Order):
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from chatlib.core.envelope import After, cursors_in, expect_room, inbox, text_of
+from chatlib.core.attendance import Attendance
+from chatlib.core.envelope import After, cursors_in, expect_room, inbox_of, text_of
 from chatlib.core.feed import PAGE, ChangedError, Feed
-from chatlib.core.frames import encode
+from chatlib.core.frames import encode, plain
 from chatlib.core.line import EndedError
 from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
 from chatlib.core.newcomer import Newcomer
 from chatlib.core.publisher import Publisher
-from chatlib.stores.store import Store
+from chatlib.stores.store import Store, expect_name
 
 BEAT_SECONDS = 25.0
 LIMIT_BYTES = 1024 * 1024
 REASON_BYTES = 120  # a close frame has room for a few more
-STAYS_SECONDS = 5.0  # how long the name of a lost connection stays: its client may be back by then
 
 
 class Hub(Publisher):
@@ -76,7 +76,7 @@ class Hub(Publisher):
         self.limit = limit
         self.beat = beat
         self._feeds: dict[str, Feed] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._attendance = Attendance(self.store)
         self._beating: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
@@ -87,17 +87,23 @@ class Hub(Publisher):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
+        self._attendance = Attendance(self.store)
         self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for task in (self._beating, *self._leaving):
-            if task is not None:
-                task.cancel()
+        if self._beating is not None:
+            self._beating.cancel()
+        self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()
         self._feeds.clear()
         await super().__aexit__(*exc_info)
+
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that somebody hears through this process."""
+        return list(self._feeds)
 
     @contextlib.asynccontextmanager
     async def join(
@@ -107,6 +113,8 @@ class Hub(Publisher):
         after: After = None,
         last: int = 0,
         name: str | None = None,
+        inbox: bool = True,
+        welcome: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[None]:
         """Have `websocket` hear `rooms` until the end of the block.
 
@@ -116,7 +124,10 @@ class Hub(Publisher):
             after: up to where it has heard: a cursor if there is one room, or one for each room by
                 its name. That of the inbox is `@name`; a single cursor says nothing about it.
             last: how many messages it gets of a room in which it is new: 200 at most.
-            name: of the person. It counts as present in the rooms, and hears the inbox `@name`.
+            name: of the person. It counts as present in the rooms, and hears the inbox `@name`,
+                where it counts as well: so `people("@ana")` says whether ana is connected.
+            inbox: whether it does hear that.
+            welcome: what each welcome says besides.
 
         Raises:
             ValueError: a cursor is none, or a name is none: an inbox is joined by `name` alone.
@@ -132,22 +143,22 @@ class Hub(Publisher):
         for room in rooms:
             expect_room(room)
         rooms = tuple(dict.fromkeys(rooms))
-        everywhere = [*rooms, *([inbox(name)] if name is not None else [])]
+        everywhere = [*rooms, *([inbox_of(name)] if name is not None and inbox else [])]
         cursors = cursors_in(after, rooms)
         code: int | None = None
 
         async def leave(room: str, name: str) -> None:
-            await self._leave(room, name, code)
+            await self._attendance.leave(room, name, code)
 
         async with contextlib.AsyncExitStack() as stack:
             for room in everywhere:
                 feed = await stack.enter_async_context(self._use(room))
                 if feed.room.has(websocket):
                     raise RuntimeError(f"this connection is in the room {room!r} already")
-                if name is not None and room in rooms:
-                    await self.store.enter(room, name)
+                if name is not None:
+                    await self._attendance.enter(room, name)
                     stack.push_async_callback(leave, room, name)
-                guest = Newcomer(feed, websocket, self.beat)
+                guest = Newcomer(feed, websocket, {**(welcome or {}), "beat": self.beat})
                 try:
                     await feed.admit(websocket, cursors.get(room), last, guest)
                 except ChangedError:
@@ -185,6 +196,25 @@ class Hub(Publisher):
                 why = str(error).encode()[:REASON_BYTES].decode(errors="ignore")
                 await websocket.close(1008, why)
 
+    def shout(self, room: str, message: Mapping[str, Any]) -> None:
+        """Tell all who are in `room` now, in all processes, and keep nothing.
+
+        It may get lost. So it is for what is of no use later: that somebody is typing, say. Members
+        get the object as it is: give it a `"type"` that is none of the hub's.
+
+        Raises:
+            TypeError, ValueError: it cannot be sent as JSON.
+            RuntimeError: the hub is not open.
+        """
+        self._expect_open()
+        expect_name("room", room)
+        text = plain(dict(message))
+        assert isinstance(text, str)
+        data = text.encode()
+        if room in self._feeds:
+            self._feeds[room].shout(data)
+        self.store.shout(room, data)
+
     @contextlib.asynccontextmanager
     async def _use(self, room: str) -> AsyncIterator[Feed]:
         """Have a feed of `room` for as long as somebody needs it."""
@@ -200,22 +230,6 @@ class Hub(Publisher):
             if not feed.users and self._feeds.get(room) is feed:
                 del self._feeds[room]
                 await feed.stop()
-
-    async def _leave(self, room: str, name: str, code: int | None) -> None:
-        """Note that a connection of `name` has left; a little later, if it may be back soon."""
-        if code in (1000, 1001) or self._loop is None:
-            await self.store.leave(room, name)
-            return
-
-        async def leave() -> None:
-            try:
-                await asyncio.sleep(STAYS_SECONDS)
-            finally:
-                await self.store.leave(room, name)
-
-        task = asyncio.create_task(leave())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
 
     async def _beat(self) -> None:
         """Now and then look whether a feed has missed a hint, and tell the members."""

@@ -1,5 +1,8 @@
 """A connection on its way into a room of the hub."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import WebSocket
 
 from chatlib.core.feed import Feed
@@ -14,13 +17,13 @@ class Newcomer:
     Args:
         feed: of the room.
         websocket: the connection.
-        beat: every how many seconds there is a beat.
+        besides: what the welcome says besides.
     """
 
-    def __init__(self, feed: Feed, websocket: WebSocket, beat: float) -> None:
+    def __init__(self, feed: Feed, websocket: WebSocket, besides: Mapping[str, Any]) -> None:
         self.feed = feed
         self.websocket = websocket
-        self.beat = beat
+        self.besides = besides
         self.told: frozenset[str] = frozenset()
 
     async def greet(self, history: History, after: Cursor, head: Cursor) -> None:
@@ -34,7 +37,7 @@ class Newcomer:
             "after": str(after),
             "head": head.id,
             **presence.welcome(),
-            "beat": self.beat,
+            **self.besides,
         }
         frame = encode(welcome)
         await line_of(self.websocket).say(frame)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Any, Self
 
-from chatlib.core.envelope import body_of, expect_room, inbox, message_of
+from chatlib.core.envelope import body_of, expect_room, inbox_of, message_of
 from chatlib.core.frames import Content
 from chatlib.stores import store_at
 from chatlib.stores.store import Receipt, Store
@@ -87,7 +87,7 @@ class Publisher:
 
     async def send_to(self, name: str, message: Content, *, key: str | None = None) -> Receipt:
         """Do as `publish`, for the inbox of a person, which all connections with that name hear."""
-        return await self._publish(inbox(name), message, key)
+        return await self._publish(inbox_of(name), message, key)
 
     async def read(
         self, room: str, *, before: int | None = None, limit: int = 50

@@ -72,6 +72,8 @@ class Client:
         """Wait until it has been told that these are the people."""
         while self.people != set(names):
             told = await self.next("people")
+            if told["room"] != self.welcomes[0]["room"]:
+                continue  # its inbox, where it counts as well
             assert not self.people & set(told["joined"])
             assert self.people >= set(told["left"])
             self.people = self.people - set(told["left"]) | set(told["joined"])
@@ -717,3 +719,72 @@ def test_a_client_gets_no_more_of_the_past_than_a_page():
 def test_a_cursor_that_is_no_text_is_refused():
     with pytest.raises(ValueError, match="expected a cursor"):
         cursors_in({"orders": 5}, ["orders"])
+
+
+def test_a_shout_reaches_the_members_in_all_processes_and_is_not_kept(tmp_path):
+    address = f"sqlite:///{tmp_path}/app.db"
+    hub, other = Hub(address), Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        typing = {"type": "typing", "from": "ana"}
+        await call_in(served, hub.shout, "orders", typing)
+        assert await client.next("typing") == typing
+        async with other:
+            other.shout("orders", {"type": "typing", "from": "ben"})
+            assert (await client.next("typing"))["from"] == "ben"
+            assert await other.read("orders") == []
+
+    play(hub, scenario)
+
+
+async def call_in(served, call, *args):
+    """Call `call` in the server's event loop."""
+
+    async def body():
+        return call(*args)
+
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(body(), served.loop))
+
+
+def test_a_shout_is_lost_rather_than_that_a_member_is_cut_off():
+    async def scenario():
+        async with Hub("memory:", limit=1000) as hub, hub._use("orders") as feed:
+            feed.room.fits = lambda frame: False
+            feed.room.post = lambda frame: pytest.fail("it was posted")
+            hub.shout("orders", {"type": "typing"})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("room", "message", "error"),
+    [("", {"type": "typing"}, "expected a room"), ("orders", {"x": {1, 2}.__iter__}, "JSON")],
+)
+def test_a_shout_that_cannot_be_is_refused(room, message, error):
+    async def scenario():
+        async with Hub("memory:") as hub:
+            with pytest.raises(ValueError, match=error):
+                hub.shout(room, message)
+
+    asyncio.run(scenario())
+
+
+def test_a_member_with_a_name_may_do_without_its_inbox_and_the_welcome_say_more():
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/")
+    async def here(websocket: WebSocket):
+        await websocket.accept()
+        more = {"you": "ana"}
+        async with hub.join(websocket, "orders", name="ana", inbox=False, welcome=more):
+            await hub.send_to("ana", "not heard here")
+            await hub.publish("orders", "heard")
+            with pytest.raises(WebSocketDisconnect):
+                await websocket.receive_text()
+
+    with TestClient(app) as tester, tester.websocket_connect("/") as socket:
+        frames = [socket.receive_json() for _ in range(2)]
+        assert (frames[0]["room"], frames[0]["you"]) == ("orders", "ana")
+        assert (frames[1]["room"], frames[1]["data"]) == ("orders", "heard")

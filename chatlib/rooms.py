@@ -1,0 +1,101 @@
+"""Rooms that remember: known people, history, and a client that comes back misses nothing.
+
+`app` takes its store and its secret from the environment: `CHATLIB_STORE`, by default `memory:`,
+and `CHATLIB_SECRET`. An app with users of its own makes one with `create_app`.
+"""
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Collection
+
+from fastapi import FastAPI, WebSocket
+
+from chatlib.core.entrance import Entrance
+from chatlib.core.guard import Guard
+from chatlib.core.hub import BEAT_SECONDS, Hub
+from chatlib.core.identity import Tokens
+from chatlib.core.origins import origins_from_environment
+from chatlib.core.pages import add_page
+from chatlib.core.redact import redact_logs
+from chatlib.core.room_routes import add_routes
+from chatlib.core.sign_in import TOKEN_SECONDS, add_sign_in
+from chatlib.core.spec import add_spec
+from chatlib.core.talk import Limits, Rooms
+from chatlib.stores.store import Store
+
+STORE = "CHATLIB_STORE"
+SECRET = "CHATLIB_SECRET"
+RETRY_MILLISECONDS = 4000
+
+redact_logs()
+
+
+async def everybody(name: str, room: str) -> bool:
+    """Let everybody into each room."""
+    return True
+
+
+def create_app(
+    store: str | Store = "memory:",
+    *,
+    secret: str | None = None,
+    sign_in: bool = True,
+    token_seconds: float = TOKEN_SECONDS,
+    allow: Callable[[str, str], Awaitable[bool]] = everybody,
+    known: Callable[[str], Awaitable[bool]] | None = None,
+    limits: Limits | None = None,
+    origins: Collection[str] = (),
+    beat: float = BEAT_SECONDS,
+    retry: int = RETRY_MILLISECONDS,
+) -> FastAPI:
+    """Return an app that speaks `chatlib.rooms.1`: its page `/protocol` describes it.
+
+    `app.state.hub` is its `Hub`, for what the server itself has to say. What the hub publishes is
+    no message of this protocol, though: use `app.state.rooms.keep`.
+
+    Args:
+        store: an address, as `store_at` takes it, or a store.
+        secret: of at least 32 bytes, with which tokens are signed; the same in each process. None:
+            a random one, so tokens are good for as long as this process.
+        sign_in: whether whoever comes can sign in with any name that they like: for a course, or
+            among people who trust each other. If not, `Tokens(secret).sign(name, seconds)` makes
+            tokens for the users of an app of your own.
+        token_seconds: how long the tokens of the sign-in are good.
+        allow: says whether a name may be in a room.
+        known: says whether there is a person of a name, to whom one may write. None: whoever is in
+            the same room or connected to their inbox, or has had a message there before.
+        limits: for each client.
+        origins: of other sites whose pages may connect, as for `Guard`.
+        beat: every how many seconds clients get a beat.
+        retry: over how many milliseconds clients come back after a restart.
+
+    Raises:
+        ValueError: there is no such store, or the secret is too short.
+    """
+    limits = limits or Limits()
+    hub = Hub(store, beat=beat)
+    tokens = Tokens(secrets.token_urlsafe() if secret is None else secret)
+    rooms = Rooms(hub, known, limits, retry)
+    entrance = Entrance(rooms, tokens, allow)
+
+    app = FastAPI(title="Rooms", lifespan=hub.lifespan)
+    app.state.hub, app.state.rooms = hub, rooms
+    app.add_middleware(Guard, origins=origins, max_bytes=limits.frame_bytes)
+    add_page(app, "rooms")
+    if sign_in:
+        add_sign_in(app, tokens, token_seconds)
+    add_routes(app, entrance)
+    add_spec(app)
+
+    @app.websocket("/rooms/{room}")
+    async def talk(websocket: WebSocket, room: str) -> None:
+        await entrance.serve(websocket, room)
+
+    return app
+
+
+app = create_app(
+    os.environ.get(STORE) or "memory:",
+    secret=os.environ.get(SECRET) or None,
+    origins=origins_from_environment(),
+)
