@@ -7,9 +7,6 @@ say which of them a client is connected to.
 import asyncio
 import atexit
 import json
-import subprocess
-import sys
-import tempfile
 import threading
 from queue import SimpleQueue
 from typing import Any
@@ -18,47 +15,37 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from chatlib.core.guard import MAX_MESSAGE_BYTES
+from chatlib.lab.child import Child, ChildError
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 from chatlib.lab.measured import FANOUT, hear_the_parent
 
 STOP_SECONDS = 5.0  # how long a worker may take to end, before it is killed
+GRACE_SECONDS = 1  # how long its handlers may take to end
 
 _running: list["Worker"] = []
 
 
 class Worker:
-    """A process that serves an app. It ends with the process that started it, even a killed one.
+    """A process that serves an app. `start` makes them.
 
-    `start` makes them. The options of uvicorn are those of `python -m chatlib`.
+    It ends with the process that started it, even with one that is killed. It serves as
+    `python -m chatlib` does.
 
     Args:
         name: what its repr calls it.
-        app: where the app is, as uvicorn takes it: `chatlib.chat:app`. With `options`, it is where
-            the function is that makes one.
+        app: where the app is, as uvicorn takes it: `chatlib.chat:app`. With `options`, where the
+            function is that makes one.
         options: what this function is called with.
 
     Attributes:
-        port: where it listens.
-        pid: the number of its process.
+        port: where it listens, once `wait` has returned.
     """
 
     def __init__(self, name: str, app: str, options: dict[str, Any]) -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from chatlib.lab.workers import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self.pid = self._process.pid
-        self._tell({"app": app, "options": options, "path": sys.path})
-
-    def _tell(self, order: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
+        self.port = 0
+        self._child = Child("from chatlib.lab.workers import main; main()")
+        self._child.order({"app": app, "options": options})
 
     def wait(self) -> None:
         """Wait until it accepts connections.
@@ -66,19 +53,20 @@ class Worker:
         Raises:
             ServerError: it has ended instead. The message is the last line that it wrote.
         """
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._errors.seek(0)
-            last = self._errors.read().strip().rpartition("\n")[2]
-            raise ServerError(f"{self.name} did not start: {last or 'it says nothing'}")
-        self.port = int(line)
+        try:
+            self.port = self._child.answer()
+        except ChildError as error:
+            raise ServerError(f"{self.name} did not start: {error}") from None
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._child.pid
 
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self._process.poll() is None
+        return self._child.running
 
     def http_url(self, path: str = "/") -> str:
         """Return the address of `path` for a browser or an HTTP client."""
@@ -90,30 +78,17 @@ class Worker:
 
     def _address(self) -> str:
         if not self.running:
-            raise ServerError(
-                f"{self.name} has ended; start the workers again: run the cell with workers.start(…)"
-            )
+            again = "start the workers again: run the cell with workers.start(…)"
+            raise ServerError(f"{self.name} has ended; {again}")
         return f"{HOST}:{self.port}"
 
     def kill(self) -> None:
         """Kill its process with SIGKILL, which no process can catch, and wait until it is gone."""
-        self._process.kill()
-        self._end()
+        self._child.kill()
 
     def stop(self) -> None:
         """Ask its process to end, and wait for that. Harmless if it has ended."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._end()
-
-    def _end(self) -> None:
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            assert pipe is not None
-            pipe.close()
+        self._child.ask_to_end(STOP_SECONDS)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.http_url() if self.running else 'ended'}>"
@@ -164,13 +139,13 @@ def main() -> None:
     lines: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=hear_the_parent, args=(lines,), daemon=True).start()
     order = json.loads(lines.get())
-    sys.path[:] = order["path"]
     app = import_from_string(order["app"])
     config = uvicorn.Config(
         app(**order["options"]) if order["options"] else app,
+        http="chatlib.core.head:TimedHead",
         ws=FANOUT,
         ws_max_size=MAX_MESSAGE_BYTES,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,
     )
     sock = listen(0)

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatlib.lab.child import Child
 from chatlib.stores.locks import Turnstile
 
 SECONDS = 1.0  # how long a round lasts
@@ -41,62 +41,33 @@ def compare(rounds: int | None = None, seconds: float = SECONDS) -> dict[str, li
     Without `rounds` there are three, or as many as the variable CHATLIB_ROUNDS says.
 
     Raises:
-        RuntimeError: a writer failed. The message is the last line that it wrote.
+        ChildError: a writer failed. The message is the last line that it wrote.
     """
     rounds = int(os.environ.get("CHATLIB_ROUNDS", "3")) if rounds is None else rounds
     came: dict[str, list[Round]] = {OWN: [], TURNSTILE: []}
-    with contextlib.ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer()) for name in NAMES}
+    writers = {name: Child("from chatlib.lab.writers import main; main()") for name in NAMES}
+    try:
         for way in [way for _ in range(rounds) for way in came]:
-            with tempfile.TemporaryDirectory() as folder:
-                path = str(Path(folder, "chat.db"))
-                opened(path).close()
-                for writer in writers.values():
-                    writer.order(way, path, time.time() + LEAD_SECONDS, seconds)
-                spans = {name: writer.answer() for name, writer in writers.items()}
-            came[way].append(
-                Round(
-                    {name: [end for _, end in those] for name, those in spans.items()},
-                    {name: 1000 * max(b - a for a, b in those) for name, those in spans.items()},
-                )
-            )
+            came[way].append(one_round(writers, way, seconds))
+    finally:
+        for writer in writers.values():
+            writer.kill()
     return came
 
 
-class Writer:
-    """A process that writes when it is told to. A context manager, which ends it."""
-
-    def __enter__(self) -> "Writer":
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from chatlib.lab.writers import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def order(self, way: str, path: str, start: float, seconds: float) -> None:
-        """Have it write to the file at `path` from the time `start` on."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([way, path, start, seconds]) + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> list[tuple[float, float]]:
-        """Return when each of its appends began and ended."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._errors.seek(0)
-            raise RuntimeError(f"a writer failed: {self._errors.read().strip().splitlines()[-1:]}")
-        return [(began, ended) for began, ended in json.loads(line)]
+def one_round(writers: dict[str, Child], way: str, seconds: float) -> Round:
+    """Have `writers` write to a new file, at the same time."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "chat.db"))
+        opened(path).close()
+        start = time.time() + LEAD_SECONDS
+        for writer in writers.values():
+            writer.order([way, path, start, seconds])
+        spans = {name: writer.answer() for name, writer in writers.items()}
+    return Round(
+        {name: [end for _, end in those] for name, those in spans.items()},
+        {name: 1000 * max(end - began for began, end in those) for name, those in spans.items()},
+    )
 
 
 def opened(path: str) -> sqlite3.Connection:
