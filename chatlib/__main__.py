@@ -4,16 +4,14 @@
 """
 
 import argparse
-import errno
+import asyncio
 import functools
 import gc
 import importlib
 import os
-import socket
-import stat
+import secrets
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import uvicorn
@@ -22,7 +20,9 @@ from uvicorn.config import LOG_LEVELS
 from chatlib import course
 from chatlib.core.browsers import expect_sendable
 from chatlib.core.guard import MAX_MESSAGE_BYTES
+from chatlib.core.listening import expect_free_path, expect_free_port, expect_socket
 from chatlib.core.origins import VARIABLE, origins_from_environment
+from chatlib.stores import store_at
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
 # After how many new objects the collector goes through these, and how often it goes through more.
@@ -40,9 +40,19 @@ def load(name: str) -> Any:
     return app
 
 
+STORE, SECRET = "CHATLIB_STORE", "CHATLIB_SECRET"  # where `chatlib.rooms` looks
+# What an acknowledged message survives, by how durable a store is.
+WORTH = {
+    "disk": "an acknowledged message is on the disk",
+    "second": "an acknowledged message survives a crash, and a power cut about a second later",
+    "memory": "an acknowledged message is in the memory of this process, and ends with it",
+    "unknown": "nobody knows what an acknowledged message survives",
+}
+
+
 # uvicorn calls one of these in each process that serves.
-APPS = {name: functools.partial(load, name) for name in ("echo", "items", "chat")}
-echo, items, chat = APPS.values()
+APPS = {name: functools.partial(load, name) for name in ("echo", "items", "chat", "rooms")}
+echo, items, chat, rooms = APPS.values()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,10 +80,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             if port is None:
                 port = from_environment("PORT", port_number, 8000)
             expect_free_port(given.host, port)
-    except ValueError as error:
+        if given.app == "rooms":
+            notes = prepare_rooms(given.store, workers)
+        elif given.store is not None:
+            raise ValueError(f"--store is for rooms: {given.app} keeps nothing")
+        elif workers > 1:
+            notes = [f"{workers} workers: clients of one do not hear those of another"]
+        else:
+            notes = []
+    except (ValueError, OSError) as error:
         command.error(str(error))
-    if workers > 1:
-        note = f"{workers} workers: clients of one do not hear those of another"
+    for note in notes:
         print(f"{command.prog}: {note}", file=sys.stderr)
     uvicorn.run(
         f"chatlib.__main__:{given.app}",
@@ -90,6 +107,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         ws_max_size=MAX_MESSAGE_BYTES,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+
+
+def prepare_rooms(store: str | None, workers: int) -> list[str]:
+    """Set the environment in which `chatlib.rooms` starts, here and in each worker.
+
+    Returns what the operator has to know.
+
+    Raises:
+        ValueError: there is no such store, or it is not for several workers.
+        OSError: it cannot be used.
+    """
+    address = store or os.environ.get(STORE) or "memory:"
+    if workers > 1 and address == "memory:":
+        raise ValueError(
+            f"memory: is for one process, and there are {workers} workers; "
+            "--store sqlite:///chat.db is for any number"
+        )
+
+    async def probe() -> str:
+        store = store_at(address)
+        await store.open()
+        await store.close()
+        return store.durable
+
+    notes = [f"rooms are kept in {address}; {WORTH[asyncio.run(probe())]}"]
+    os.environ[STORE] = address
+    if not os.environ.get(SECRET):
+        os.environ[SECRET] = secrets.token_urlsafe(32)
+        notes.append(f"who signs in stays so until this server stops; ${SECRET} makes it last")
+    return notes
 
 
 class Parser(argparse.ArgumentParser):
@@ -114,8 +161,13 @@ def parser() -> Parser:
     parser.add_argument(
         "--workers",
         type=worker_count,
-        help="processes; default: $WEB_CONCURRENCY, else 1. Each has rooms of its own: clients of "
-        "two workers do not hear each other",
+        help="processes; default: $WEB_CONCURRENCY, else 1. Clients of two workers hear each other "
+        "in rooms alone",
+    )
+    parser.add_argument(
+        "--store",
+        help="where rooms keep messages: sqlite:///chat.db, say, for any number of workers. "
+        f"Default: ${STORE}, else memory:",
     )
     parser.add_argument(
         "--origin",
@@ -165,68 +217,6 @@ def origin(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
-
-
-def expect_free_port(host: str, port: int) -> None:
-    """Raise `ValueError` if nobody can listen there. uvicorn says so late, and not where."""
-    if not host:
-        raise ValueError("--host is empty; 0.0.0.0 is every address of this machine")
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            with socket.socket(family, kind, protocol) as sock:
-                if os.name == "posix":  # as uvicorn does; elsewhere two would share the port
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.bind(address)
-    except UnicodeError:  # its words are about the encoding of names
-        raise ValueError(
-            f"cannot listen at {host!r}: expected an address of this machine, such as 127.0.0.1, "
-            "or a name of it, such as localhost"
-        ) from None
-    except OSError as error:
-        why = f"cannot listen at port {port} of {host!r}: {error.strerror}"
-        other = "; --port 0 takes any free one" if error.errno == errno.EADDRINUSE else ""
-        raise ValueError(why + other) from None
-
-
-def expect_free_path(path: str) -> None:
-    """Raise `ValueError` if nobody can listen there; remove a socket that a dead server left."""
-    try:
-        if taken(path):
-            raise OSError(None, "a server listens there already")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.bind(path)
-        Path(path).unlink()
-    except OSError as error:
-        raise ValueError(f"cannot listen at {path!r}: {error.strerror or error}") from None
-
-
-def taken(path: str) -> bool:
-    """Return whether a server listens at the Unix socket `path`; remove a socket without one."""
-    try:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(path)
-        return True
-    except FileNotFoundError:
-        return False
-    except ConnectionRefusedError:
-        if Path(path).is_socket():
-            Path(path).unlink()
-        return False
-
-
-def expect_socket(fd: int) -> None:
-    """Raise `ValueError` if no socket is open as `fd`."""
-    try:
-        if stat.S_ISSOCK(os.fstat(fd).st_mode):
-            return
-        what = "it is no socket"
-    except OSError as error:
-        what = str(error.strerror)
-    raise ValueError(f"cannot listen at the descriptor {fd}: {what}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,11 @@ from fastapi.responses import FileResponse
 
 FOLDER = Path(__file__).parent.parent / "pages"
 # The types are given, because Windows takes them from a registry that other programs write to.
-SHARED = {"style.css": "text/css", "socket.js": "text/javascript"}
+SHARED = {
+    "style.css": "text/css",
+    "protocol.css": "text/css",
+    "socket.js": "text/javascript",
+}
 HEADERS = {
     # A page may load nothing but this server's own files, and open a WebSocket to it alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "

@@ -64,7 +64,7 @@ class Down(BaseModel):
 
 
 class Say(Up):
-    """Say something in the room; or, with `to`, to one person: it goes to your inbox and hers.
+    """Say something in the room; or, with `to`, to one person: it goes to your inbox and to theirs.
 
     The same key again says it once.
     """

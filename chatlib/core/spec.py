@@ -154,7 +154,7 @@ After a lost connection send it again, with the same key: it is in the room once
 before you send the next message, and their order stays.
 
 If no frame comes for `beat` and ten seconds more, the connection is dead: come back. If an id is
-not the last one and 1, you have missed something: come back with your cursor."""
+not one more than the last, you have missed something: come back with your cursor."""
 
 
 def section(model: type[BaseModel]) -> str:
@@ -163,8 +163,8 @@ def section(model: type[BaseModel]) -> str:
     required = schema.get("required", ())
     rows = "".join(
         f"<tr><th scope=row><code>{name}</code></th><td>{escape(kind(field))}"
-        f"{'' if name in required else ', optional'}</td>"
-        f"<td>{marked(field.get('description', ''))}</td></tr>"
+        f"{'' if name in required else ', optional'}"
+        f"{': ' if 'description' in field else ''}{marked(field.get('description', ''))}</td></tr>"
         for name, field in schema["properties"].items()
     )
     name = kind_of(model)
