@@ -86,7 +86,7 @@ class MemoryStore:
         self._logs: dict[str, Log] = {}
         self._people: dict[str, Counter[str]] = {}
         self._ears = Ears()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an ear may call the store
 
     async def open(self) -> None:
         """Do nothing: memory is ready."""
