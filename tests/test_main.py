@@ -462,7 +462,7 @@ def test_a_secret_of_ones_own_is_left_as_it_is_and_not_shown(rooms_seen, capsys)
         (["rooms", "--store", "sqlite:///:memory:"], "take 'memory:'"),
         (["rooms", "--store", "sqlite:////nowhere/chat.db"], "there is no folder /nowhere"),
         (["rooms", "--store", "sqlite:////tmp"], "it is a folder, and no file"),
-        (["rooms", "--store", f"sqlite:///{__file__}"], "cannot keep messages in"),
+        (["rooms", "--store", f"sqlite:///{ROOT}"], "cannot keep messages in"),
         (["rooms", "--workers", "2"], "memory: is for one process, and there are 2 workers; --sto"),
         (["rooms", "--workers", "2", "--store", "memory:"], "memory: is for one process"),
         (["chat", "--store", "memory:"], "--store is for rooms: chat keeps nothing"),
