@@ -1,6 +1,7 @@
 """From a handshake to a talk: who may come into which room."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -65,13 +66,12 @@ class Entrance:
         """Serve a client that asks for `room`, until it has gone."""
         offered = websocket.scope.get("subprotocols", ())
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        try:
-            await self._admit(websocket, room)
-        except RefusedError as refused:
-            why = str(refused).encode()[:REASON_BYTES].decode(errors="ignore")
-            await websocket.close(refused.code, why)
-        except WebSocketDisconnect:
-            pass
+        with contextlib.suppress(WebSocketDisconnect):
+            try:
+                await self._admit(websocket, room)
+            except RefusedError as refused:
+                why = str(refused).encode()[:REASON_BYTES].decode(errors="ignore")
+                await websocket.close(refused.code, why)
 
     async def _admit(self, websocket: WebSocket, room: str) -> None:
         """Let the client in if it may; `RefusedError` if not, or no longer."""
@@ -84,13 +84,15 @@ class Entrance:
         await self.may(name, room)
         self._expect_place(name)
         self.open[name] += 1
+        good = asyncio.timeout(claim.expires - time.time())
         try:
-            async with asyncio.timeout(claim.expires - time.time()):
+            async with good:
                 await self._talk(websocket, room, name, place, last)
-        except TimeoutError:
-            raise RefusedError(UNAUTHENTICATED, "the token has expired: sign in again") from None
         except OSError as error:
-            raise RefusedError(1011, f"the store cannot be read: {error}") from None
+            if good.expired():
+                why = "the token has expired: sign in again"
+                raise RefusedError(UNAUTHENTICATED, why) from None
+            raise RefusedError(1011, self.rooms.unreadable(error)) from None
         finally:
             self.open[name] -= 1
             if not self.open[name]:

@@ -34,7 +34,7 @@ class Feed:
     Args:
         name: of the room.
         store: where its messages are.
-        render: makes of an entry the text that members get.
+        render: makes of an entry the text that members get, of a damaged one too: it never raises.
         limit: how many bytes may wait for a member.
 
     Attributes:

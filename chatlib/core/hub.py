@@ -52,8 +52,9 @@ class Hub(Publisher):
     After these two, the last messages follow, as many as were asked for. `0.00000000` is the cursor
     before the first message of each room.
 
-    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes), with
-    the id and tag of which the next cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
+    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes, or
+    `"unreadable": true` for what was damaged in the store), with the id and tag of which the next
+    cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
     "room", "joined", "left", "count"}` where connections have names, and every `beat` seconds
     `{"type": "beat", "room", "head"}`: who has not heard of `head` by then has missed something.
 
@@ -94,7 +95,7 @@ class Hub(Publisher):
     async def __aexit__(self, *exc_info: object) -> None:
         if self._beating is not None:
             self._beating.cancel()
-        self._attendance.stop()
+        await self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()
         self._feeds.clear()
