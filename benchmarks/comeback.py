@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.storm.clients import Client
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
-from chatlib.core.identity import Tokens
+from chatlib.core.rooms.identity import Tokens
 
 GOAL_SECONDS = 10.0
 MISSED = 100  # messages, said while the worker was dead

@@ -22,7 +22,7 @@ from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
 from benchmarks.storm.records import Acked, Changed, Heard
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
-from chatlib.core.identity import Tokens
+from chatlib.core.rooms.identity import Tokens
 from chatlib.lab import FaultProxy
 
 ROOM = "storm"

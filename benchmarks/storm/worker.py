@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.talk import Limits
 from chatlib.lab.cut import bound
 from chatlib.rooms import create_app
 from chatlib.stores import store_at

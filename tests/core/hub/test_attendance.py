@@ -1,10 +1,10 @@
 """Who is present: at once where a client said that it leaves, a little later where it was lost."""
 
 import pytest
-from rooms import in_loop
+from joining import in_loop
 
-from chatlib.core import attendance
-from chatlib.core.attendance import Attendance
+from chatlib.core.hub import attendance
+from chatlib.core.hub.attendance import Attendance
 from chatlib.stores.memory import MemoryStore
 
 

@@ -8,17 +8,17 @@ from typing import Self
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from chatlib.core.client_connector import Connector, receive
-from chatlib.core.client_errors import (
+from chatlib.client.connector import Connector, receive
+from chatlib.client.errors import (
     BreachError,
     IncompleteHistoryError,
     LeftError,
     RoomError,
 )
-from chatlib.core.client_incoming import Event, Incoming, Lost
-from chatlib.core.client_outbox import Outbox, Receipt
-from chatlib.core.client_unread import Message, Unread
-from chatlib.core.protocol import Welcome
+from chatlib.client.incoming import Event, Incoming, Lost
+from chatlib.client.outbox import Outbox, Receipt
+from chatlib.client.unread import Message, Unread
+from chatlib.core.rooms.protocol import Welcome
 from chatlib.stores.store import Cursor
 
 WELCOME_SECONDS = 10.0

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import inbox_of
 from chatlib.core.frames import JSON
-from chatlib.core.hub import Hub
+from chatlib.core.hub.envelope import inbox_of
+from chatlib.core.hub.hub import Hub
 from chatlib.core.log import Seldom
 from chatlib.core.messages import receive_text
-from chatlib.core.protocol import (
+from chatlib.core.rate import Bucket
+from chatlib.core.rooms.protocol import (
     EXAMPLE,
     FRAME_BYTES,
     TEXT_CHARACTERS,
@@ -20,7 +21,6 @@ from chatlib.core.protocol import (
     Say,
     parse,
 )
-from chatlib.core.rate import Bucket
 from chatlib.stores.store import NotKept, Receipt, Unsure
 
 TYPING_SECONDS = 1.0  # between two that are passed on

@@ -15,14 +15,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from chatlib.core.client_errors import (
+from chatlib.client.errors import (
     BreachError,
     RefusedError,
     RoomError,
     TokenError,
     UnreachableError,
 )
-from chatlib.core.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
+from chatlib.core.rooms.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
 from chatlib.stores.store import Cursor
 
 Token = str | Callable[[], str | Awaitable[str]]

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, BeforeValidator
 
-from chatlib.core.identity import COOKIE, Tokens, until
-from chatlib.core.protocol import Person
+from chatlib.core.rooms.identity import COOKIE, Tokens, until
+from chatlib.core.rooms.protocol import Person
 
 TOKEN_SECONDS = 7 * 24 * 3600.0
 

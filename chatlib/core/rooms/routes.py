@@ -12,15 +12,15 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Res
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from chatlib.core.entrance import LAST, Entrance, RefusedError
-from chatlib.core.envelope import inbox_of, message_of
-from chatlib.core.feed import PAGE
-from chatlib.core.identity import BadTokenError, Claim
-from chatlib.core.names import MINE
-from chatlib.core.presence import NAMES
-from chatlib.core.protocol import FORBIDDEN, Key, Message, Person, Text
+from chatlib.core.hub.envelope import inbox_of, message_of
+from chatlib.core.hub.feed import PAGE
+from chatlib.core.hub.presence import NAMES
 from chatlib.core.rate import Buckets
-from chatlib.core.talk import NobodyError, Rooms
+from chatlib.core.rooms.entrance import LAST, Entrance, RefusedError
+from chatlib.core.rooms.identity import BadTokenError, Claim
+from chatlib.core.rooms.names import MINE
+from chatlib.core.rooms.protocol import FORBIDDEN, Key, Message, Person, Text
+from chatlib.core.rooms.talk import NobodyError, Rooms
 from chatlib.stores.store import NotKept, Unsure
 
 RETRY_SECONDS = 1.0

@@ -7,8 +7,8 @@ from typing import get_args
 
 import jsonschema
 
-from chatlib.core.protocol import CLOSES, DOWN, UP, Code
-from chatlib.core.spec import asyncapi, kind_of, page, schemas
+from chatlib.core.rooms.protocol import CLOSES, DOWN, UP, Code
+from chatlib.core.rooms.spec import asyncapi, kind_of, page, schemas
 
 DOCUMENT = asyncapi("0.1.0", "Rooms")
 

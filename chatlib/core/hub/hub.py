@@ -21,15 +21,15 @@ from typing import Any, Self
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from chatlib.core.attendance import Attendance
-from chatlib.core.envelope import After, cursors_in, expect_room, inbox_of, text_of
-from chatlib.core.feed import PAGE, ChangedError, Feed
 from chatlib.core.frames import encode, plain
+from chatlib.core.hub.attendance import Attendance
+from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of, text_of
+from chatlib.core.hub.feed import PAGE, ChangedError, Feed
+from chatlib.core.hub.liveroom import CHANGED, CHANGED_WHY
+from chatlib.core.hub.newcomer import Newcomer
+from chatlib.core.hub.publisher import Publisher
 from chatlib.core.line import EndedError
-from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
-from chatlib.core.newcomer import Newcomer
-from chatlib.core.publisher import Publisher
 from chatlib.stores.store import Store, expect_name
 
 BEAT_SECONDS = 25.0
@@ -247,5 +247,4 @@ class Hub(Publisher):
                 feed.head(heads[room])
                 if heads[room].id < before[room].id:  # the log went back
                     feed.repair()
-                beat = {"type": "beat", "room": room, "head": feed.cursor.id}
-                feed.room.post(encode(beat))
+                feed.room.post(encode({"type": "beat", "room": room, "head": feed.cursor.id}))

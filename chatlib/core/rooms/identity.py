@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from chatlib.core.names import expect_person
+from chatlib.core.rooms.names import expect_person
 
 try:
     import jwt

@@ -7,10 +7,10 @@ from typing import Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from chatlib.core.client_errors import IncompleteHistoryError, LeftError
-from chatlib.core.client_outbox import Receipt
-from chatlib.core.client_room import Room
-from chatlib.core.client_unread import Message
+from chatlib.client.errors import IncompleteHistoryError, LeftError
+from chatlib.client.outbox import Receipt
+from chatlib.client.room import Room
+from chatlib.client.unread import Message
 
 
 class BlockingRoom:

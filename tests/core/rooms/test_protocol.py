@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatlib.core.protocol import BadFrameError, Say, Types, parse
+from chatlib.core.rooms.protocol import BadFrameError, Say, Types, parse
 
 SAY = {"type": "say", "key": "k1", "text": "hello"}
 

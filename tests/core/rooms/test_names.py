@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatlib.core.names import expect_person, expect_room
+from chatlib.core.rooms.names import expect_person, expect_room
 
 
 @pytest.mark.parametrize("name", ["a", "Ana", "ana maria", "é", "名前", "x" * 40, "a@b", "😀", "~"])

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chatlib.core import protocol
-from chatlib.core.client_errors import BreachError
-from chatlib.core.client_outbox import Outbox
-from chatlib.core.client_unread import Message, Unread
-from chatlib.core.protocol import (
+from chatlib.client.errors import BreachError
+from chatlib.client.outbox import Outbox
+from chatlib.client.unread import Message, Unread
+from chatlib.core.rooms import protocol
+from chatlib.core.rooms.protocol import (
     DOWN,
     SUBPROTOCOL,
     Ack,

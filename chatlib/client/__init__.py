@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from websockets.client import backoff
 
-from chatlib.core.client_blocking import BlockingRoom
-from chatlib.core.client_connector import Connector, Delays, Proxy, Token
-from chatlib.core.client_errors import (
+from chatlib.client.blocking import BlockingRoom
+from chatlib.client.connector import Connector, Delays, Proxy, Token
+from chatlib.client.errors import (
     IncompleteHistoryError,
     LeftError,
     RefusedError,
@@ -25,11 +25,11 @@ from chatlib.core.client_errors import (
     UnreachableError,
     UnsureError,
 )
-from chatlib.core.client_incoming import Event, Lost, ignore
-from chatlib.core.client_outbox import Outbox, Receipt
-from chatlib.core.client_room import Room
-from chatlib.core.client_unread import Message
-from chatlib.core.protocol import People, Typing, Welcome
+from chatlib.client.incoming import Event, Lost, ignore
+from chatlib.client.outbox import Outbox, Receipt
+from chatlib.client.room import Room
+from chatlib.client.unread import Message
+from chatlib.core.rooms.protocol import People, Typing, Welcome
 from chatlib.stores.store import Cursor
 
 __all__ = [

@@ -12,12 +12,12 @@ from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
-from chatlib.core.envelope import cursors_in
 from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.feed import Feed
-from chatlib.core.hub import Hub
-from chatlib.core.presence import NAMES, Presence
-from chatlib.core.publisher import Publisher, new_key
+from chatlib.core.hub.envelope import cursors_in
+from chatlib.core.hub.feed import Feed
+from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.presence import NAMES, Presence
+from chatlib.core.hub.publisher import Publisher, new_key
 from chatlib.core.taskline import line_of
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
@@ -571,7 +571,7 @@ def test_an_inbox_is_no_room_to_publish_in_or_to_read():
 
 def test_keys_that_the_hub_makes_are_in_the_order_of_time(monkeypatch):
     times = iter([5, 5, 300, 2**60])
-    monkeypatch.setattr("chatlib.core.publisher.time.time_ns", lambda: next(times))
+    monkeypatch.setattr("chatlib.core.hub.publisher.time.time_ns", lambda: next(times))
     keys = [new_key() for _ in range(4)]
     assert len(set(keys)) == 4
     assert sorted(keys[1:]) == keys[1:]

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import inbox_of
-from chatlib.core.feed import PAGE
-from chatlib.core.hub import REASON_BYTES
-from chatlib.core.identity import BadTokenError, Tokens
-from chatlib.core.names import MINE, expect_room
-from chatlib.core.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
-from chatlib.core.talk import Rooms, Talk
+from chatlib.core.hub.envelope import inbox_of
+from chatlib.core.hub.feed import PAGE
+from chatlib.core.hub.hub import REASON_BYTES
+from chatlib.core.rooms.identity import BadTokenError, Tokens
+from chatlib.core.rooms.names import MINE, expect_room
+from chatlib.core.rooms.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
+from chatlib.core.rooms.talk import Rooms, Talk
 from chatlib.stores.store import Cursor
 
 LAST = 50  # how many messages a newcomer gets who does not say

@@ -4,8 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chatlib.core import protocol
-from chatlib.core.client_errors import IncompleteHistoryError
+from chatlib.client.errors import IncompleteHistoryError
+from chatlib.core.rooms import protocol
 from chatlib.stores.store import Cursor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from chatlib.core.names import NAME_CHARACTERS, expect_person
+from chatlib.core.rooms.names import NAME_CHARACTERS, expect_person
 
 SUBPROTOCOL = "chatlib.rooms.1"
 TEXT_CHARACTERS = 4000

@@ -5,8 +5,8 @@ import secrets
 import time
 from typing import Any, Self
 
-from chatlib.core.envelope import body_of, expect_room, inbox_of, message_of
 from chatlib.core.frames import Content
+from chatlib.core.hub.envelope import body_of, expect_room, inbox_of, message_of
 from chatlib.stores import store_at
 from chatlib.stores.store import Receipt, Store
 

@@ -14,10 +14,10 @@ from typing import Protocol
 from fastapi import WebSocket
 
 from chatlib.core.frames import encode
+from chatlib.core.hub.liveroom import LiveRoom, send_away
+from chatlib.core.hub.presence import Presence
 from chatlib.core.line import Own
-from chatlib.core.liveroom import LiveRoom, send_away
 from chatlib.core.log import logger
-from chatlib.core.presence import Presence
 from chatlib.core.ring import cost
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, next_tag

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from chatlib.core.client_errors import SayError, UnsureError
-from chatlib.core.protocol import FRAME_BYTES, Ack, Error, parse
+from chatlib.client.errors import SayError, UnsureError
+from chatlib.core.rooms.protocol import FRAME_BYTES, Ack, Error, parse
 
 TYPING_SECONDS = 1.0  # the server passes on no more than one in this time
 
