@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import WebSocket
 
-from chatlib.core.feed import Feed
 from chatlib.core.frames import encode
+from chatlib.core.hub.feed import Feed
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import Cursor, History
 

@@ -8,9 +8,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from chatlib.core.names import MINE, ROOM_PATTERN
 from chatlib.core.pages import HEADERS
-from chatlib.core.protocol import CLOSES, DOWN, FRAME_BYTES, SUBPROTOCOL, UP
+from chatlib.core.rooms.names import MINE, ROOM_PATTERN
+from chatlib.core.rooms.protocol import CLOSES, DOWN, FRAME_BYTES, SUBPROTOCOL, UP
 
 LEFT_OUT = {
     "Several rooms on one socket": "a slow room would hold up the others, and a cursor would be a "

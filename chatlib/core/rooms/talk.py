@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import inbox_of
 from chatlib.core.frames import JSON
-from chatlib.core.hub import Hub
+from chatlib.core.hub.envelope import inbox_of
+from chatlib.core.hub.hub import Hub
+from chatlib.core.log import Seldom
 from chatlib.core.messages import receive_text
-from chatlib.core.protocol import (
+from chatlib.core.rate import Bucket
+from chatlib.core.rooms.protocol import (
     EXAMPLE,
     FRAME_BYTES,
     TEXT_CHARACTERS,
@@ -19,7 +21,6 @@ from chatlib.core.protocol import (
     Say,
     parse,
 )
-from chatlib.core.rate import Bucket
 from chatlib.stores.store import NotKept, Receipt, Unsure
 
 TYPING_SECONDS = 1.0  # between two that are passed on
@@ -81,6 +82,12 @@ class Rooms:
         self.known = known
         self.limits = limits
         self.retry = retry
+        self._lines = Seldom()
+
+    def unreadable(self, error: OSError) -> str:
+        """Log that the store cannot be read, and return what a client is told of that."""
+        self._lines.warning("unreadable", "the store cannot be read: %s", error)
+        return "the store cannot be read just now"
 
     async def keep(
         self, room: str, sender: str, key: str, text: str, to: str | None
@@ -92,17 +99,37 @@ class Rooms:
             NotKept, Unsure: as `Store.append`.
         """
         said = {"key": key, "from": sender, "text": text, "at": time.time_ns() // 1_000_000}
-        if to is None:
-            rooms = [room]
-        else:
-            if not await self._knows(to, room):
-                raise NobodyError(f"there is no {to} here, and {to} has had no message yet")
+        if to is not None:
+            await self._expect_known(to, room)
             said["to"] = to
-            rooms = list(dict.fromkeys((inbox_of(to), inbox_of(sender))))
         body = JSON.encode(said)[1:].encode()
-        for room in rooms:  # one's own inbox last: its receipt says that both are kept
-            receipt = await self.hub.store.append(room, f"{sender}:{key}", body)
-        return rooms[-1], receipt
+        name = f"{sender}:{key}"
+        try:
+            if to is None or to == sender:
+                place = room if to is None else inbox_of(sender)
+                return place, await self.hub.store.append(place, name, body)
+            await self.hub.store.append(inbox_of(to), name, body)
+            # One's own inbox comes last: its receipt says that both are kept.
+            return inbox_of(sender), await self._append_too(inbox_of(sender), name, body)
+        except (NotKept, Unsure) as error:
+            self._lines.warning("not kept", "a message is not kept, or may not be: %s", error)
+            raise
+
+    async def _append_too(self, room: str, key: str, body: bytes) -> Receipt:
+        """Append what another room has already; `Unsure` if that fails."""
+        try:
+            return await self.hub.store.append(room, key, body)
+        except NotKept as error:
+            raise Unsure(f"it is in one inbox, and not yet in yours: {error}") from error
+
+    async def _expect_known(self, name: str, room: str) -> None:
+        """Raise `NobodyError` if there is no such person; `NotKept` if nobody can say."""
+        try:
+            known = await self._knows(name, room)
+        except OSError as error:
+            raise NotKept(self.unreadable(error)) from error
+        if not known:
+            raise NobodyError(f"there is no {name} here, and {name} has had no message yet")
 
     async def _knows(self, name: str, room: str) -> bool:
         if self.known is not None:
@@ -132,6 +159,7 @@ class Talk:
         self._messages = rooms.limits.bucket()
         self._frames = rooms.limits.bucket(FLOOD)
         self._typing = Bucket(1 / TYPING_SECONDS)
+        self._gone = False
 
     def welcome(self) -> dict[str, object]:
         """Return what the welcome says besides what the hub's does."""
@@ -141,9 +169,10 @@ class Talk:
     async def listen(self) -> None:
         """Do what the client says until it has gone, which raises `WebSocketDisconnect`."""
         while True:
-            text = await receive_text(self.websocket)
+            text = await self._receive()
             if not self._frames.take():
-                await self.websocket.close(1013, "too many messages: wait, then come back")
+                if not self._gone:
+                    await self.websocket.close(1013, "too many messages: wait, then come back")
                 raise WebSocketDisconnect(1013)
             try:
                 frame = parse(text)
@@ -195,5 +224,20 @@ class Talk:
         error |= {name: value for name, value in more.items() if value is not None}
         await self._send({"type": "error", "room": self.room, **error})
 
+    async def _receive(self) -> str:
+        """Return the next message; once the client has gone, as long as it had said more."""
+        if not self._gone:
+            return await receive_text(self.websocket)
+        message = await self.websocket.receive()
+        text: str | None = message.get("text")
+        if text is None:
+            raise WebSocketDisconnect(message.get("code", 1005))
+        return text
+
     async def _send(self, frame: dict[str, object]) -> None:
-        await self.websocket.send_text(JSON.encode(frame))
+        """Answer. Nothing is raised if the client has gone: `_receive` tells how it left."""
+        if not self._gone:
+            try:
+                await self.websocket.send_text(JSON.encode(frame))
+            except WebSocketDisconnect:
+                self._gone = True

@@ -26,9 +26,16 @@ def body_of(message: Content) -> bytes:
 
 
 def text_of(room: str, entry: Entry) -> str:
-    """Return what members of `room` get. The body is put behind its id and tag as it is."""
+    """Return what members of `room` get. The body is put behind its id and tag as it is.
+
+    A body that is no UTF-8 was damaged, or is another program's. Its place is told all the same:
+    members would wait for it without end.
+    """
     head = f'{{"type":"message","room":{json.dumps(room)},"id":{entry.id},"tag":"{entry.tag}",'
-    return head + entry.body.decode()
+    try:
+        return head + entry.body.decode()
+    except UnicodeDecodeError:
+        return head + '"unreadable":true}'
 
 
 def message_of(room: str, entry: Entry) -> dict[str, Any]:

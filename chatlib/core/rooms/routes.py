@@ -1,6 +1,7 @@
 """The rooms over HTTP: say, read, see who is there, and ask whether all is well."""
 
 import asyncio
+import math
 import os
 import secrets
 import time
@@ -11,18 +12,18 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Res
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from chatlib.core.entrance import LAST, Entrance, RefusedError
-from chatlib.core.envelope import inbox_of, message_of
-from chatlib.core.feed import PAGE
-from chatlib.core.identity import BadTokenError, Claim
-from chatlib.core.names import MINE
-from chatlib.core.presence import NAMES
-from chatlib.core.protocol import FORBIDDEN, Key, Message, Person, Text
+from chatlib.core.hub.envelope import inbox_of, message_of
+from chatlib.core.hub.feed import PAGE
+from chatlib.core.hub.presence import NAMES
 from chatlib.core.rate import Buckets
-from chatlib.core.talk import NobodyError
+from chatlib.core.rooms.entrance import LAST, Entrance, RefusedError
+from chatlib.core.rooms.identity import BadTokenError, Claim
+from chatlib.core.rooms.names import MINE
+from chatlib.core.rooms.protocol import FORBIDDEN, Key, Message, Person, Text
+from chatlib.core.rooms.talk import NobodyError, Rooms
 from chatlib.stores.store import NotKept, Unsure
 
-RETRY_SECONDS = "1"
+RETRY_SECONDS = 1.0
 HEALTH_SECONDS = 2.0  # in which the log has to answer
 STATUS = {FORBIDDEN: 403}  # of a close code; 422 for the others
 T = TypeVar("T")
@@ -135,7 +136,8 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
             raise HTTPException(422, "in your inbox, `to` says whom you write to")
         bucket = buckets.of(caller.name)
         if not bucket.take():
-            raise later(429, f"at most {rooms.limits.messages} in {rooms.limits.seconds:g} seconds")
+            most = f"at most {rooms.limits.messages} messages in {rooms.limits.seconds:g} seconds"
+            raise later(429, most, bucket.wait())
         key = post.key or idempotency_key or secrets.token_hex(16)
         try:
             where, receipt = await rooms.keep(name, caller.name, key, post.text, post.to)
@@ -153,7 +155,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE)] = LAST,
     ) -> JSONResponse:
-        page = await answered(hub.store.read(name, before=before, limit=limit))
+        page = await answered(rooms, hub.store.read(name, before=before, limit=limit))
         messages = [message_of(name, entry) for entry in page.entries]
         oldest = page.entries[0].id if page.entries else page.first
         more = bool(page.entries) and oldest > page.first
@@ -162,7 +164,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
 
     @app.get("/rooms/{room}/people")
     async def people(name: Open) -> Present:
-        names = sorted(await answered(hub.people(name)))
+        names = sorted(await answered(rooms, hub.people(name)))
         return Present(people=names if len(names) <= NAMES else None, count=len(names))
 
     @app.get("/healthz", response_model=Health, responses={503: {"model": Health}})
@@ -189,14 +191,14 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         return JSONResponse(health.model_dump(), 503 if error else 200)
 
 
-async def answered(question: Awaitable[T]) -> T:
+async def answered(rooms: Rooms, question: Awaitable[T]) -> T:
     """Return what the store answers; HTTP 503 if it cannot."""
     try:
         return await question
     except OSError as error:
-        raise later(503, str(error)) from None
+        raise later(503, rooms.unreadable(error)) from None
 
 
-def later(status: int, why: str) -> HTTPException:
-    """Return what says that the same request may work a little later."""
-    return HTTPException(status, why, headers={"Retry-After": RETRY_SECONDS})
+def later(status: int, why: str, seconds: float = RETRY_SECONDS) -> HTTPException:
+    """Return what says that the same request may work in so many seconds."""
+    return HTTPException(status, why, headers={"Retry-After": str(math.ceil(seconds))})

@@ -21,15 +21,15 @@ from typing import Any, Self
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from chatlib.core.attendance import Attendance
-from chatlib.core.envelope import After, cursors_in, expect_room, inbox_of, text_of
-from chatlib.core.feed import PAGE, ChangedError, Feed
 from chatlib.core.frames import encode, plain
+from chatlib.core.hub.attendance import Attendance
+from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of, text_of
+from chatlib.core.hub.feed import PAGE, ChangedError, Feed
+from chatlib.core.hub.liveroom import CHANGED, CHANGED_WHY
+from chatlib.core.hub.newcomer import Newcomer
+from chatlib.core.hub.publisher import Publisher
 from chatlib.core.line import EndedError
-from chatlib.core.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.log import logger
-from chatlib.core.newcomer import Newcomer
-from chatlib.core.publisher import Publisher
 from chatlib.stores.store import Store, expect_name
 
 BEAT_SECONDS = 25.0
@@ -52,8 +52,9 @@ class Hub(Publisher):
     After these two, the last messages follow, as many as were asked for. `0.00000000` is the cursor
     before the first message of each room.
 
-    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes), with
-    the id and tag of which the next cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
+    Then there is `{"type": "message", "room", "id", "tag", "data"}` (`"base64"` for bytes, or
+    `"unreadable": true` for what was damaged in the store), with the id and tag of which the next
+    cursor is made: `f"{id}.{tag}"`. Besides, `{"type": "people",
     "room", "joined", "left", "count"}` where connections have names, and every `beat` seconds
     `{"type": "beat", "room", "head"}`: who has not heard of `head` by then has missed something.
 
@@ -94,7 +95,7 @@ class Hub(Publisher):
     async def __aexit__(self, *exc_info: object) -> None:
         if self._beating is not None:
             self._beating.cancel()
-        self._attendance.stop()
+        await self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()
         self._feeds.clear()
@@ -246,5 +247,4 @@ class Hub(Publisher):
                 feed.head(heads[room])
                 if heads[room].id < before[room].id:  # the log went back
                     feed.repair()
-                beat = {"type": "beat", "room": room, "head": feed.cursor.id}
-                feed.room.post(encode(beat))
+                feed.room.post(encode({"type": "beat", "room": room, "head": feed.cursor.id}))

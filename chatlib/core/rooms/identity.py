@@ -1,11 +1,12 @@
 """Who a client is: a name in a signed token that expires (RFC 7519)."""
 
+import math
 import time
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from chatlib.core.names import expect_person
+from chatlib.core.rooms.names import expect_person
 
 try:
     import jwt
@@ -30,6 +31,11 @@ class BadTokenError(ValueError):
     """There is no token, or it is not good. The text says why."""
 
 
+def until(seconds: float) -> int:
+    """Return the time in so many seconds, as a token has it: a whole number of Unix time."""
+    return math.ceil(time.time() + seconds)
+
+
 class Tokens:
     """Signs tokens, and reads those that it has signed.
 
@@ -49,12 +55,19 @@ class Tokens:
         self._secret = secret
 
     def sign(self, name: str, seconds: float) -> str:
-        """Return a token for `name` that is good for so many seconds.
+        """Return a token for `name` that is good for so many seconds, and up to one more.
 
         Raises:
             ValueError: that cannot be a name.
         """
-        expires = int(time.time() + seconds)
+        return self.sign_until(name, until(seconds))
+
+    def sign_until(self, name: str, expires: int) -> str:
+        """Return a token for `name` that is good until then, in seconds of Unix time.
+
+        Raises:
+            ValueError: that cannot be a name.
+        """
         claims = {"sub": expect_person(name), "exp": expires, "aud": AUDIENCE}
         return jwt.encode(claims, self._secret, ALGORITHM)
 
@@ -77,7 +90,7 @@ class Tokens:
             return Claim(expect_person(claims["sub"]), float(claims["exp"]))
         except jwt.ExpiredSignatureError:
             raise BadTokenError("the token has expired: sign in again") from None
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, OverflowError) as error:
             raise BadTokenError(f"the token is not good: {error}") from None
 
     def of(self, connection: HTTPConnection) -> Claim:

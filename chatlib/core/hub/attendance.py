@@ -1,6 +1,7 @@
 """Who of this process is present in the rooms of a store."""
 
 import asyncio
+import contextlib
 
 from chatlib.stores.store import Store
 
@@ -17,7 +18,7 @@ class Attendance:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._leaving: set[asyncio.Task[None]] = set()
-        self._stopped = False
+        self._stopped = asyncio.Event()
 
     async def enter(self, room: str, name: str) -> None:
         """Note a connection of `name` in `room`; `OSError` if the store cannot."""
@@ -25,7 +26,7 @@ class Attendance:
 
     async def leave(self, room: str, name: str, code: int | None) -> None:
         """Note that it has left; a little later, unless it said so itself with 1000 or 1001."""
-        if code in (1000, 1001) or self._stopped:
+        if code in (1000, 1001) or self._stopped.is_set():
             await self.store.leave(room, name)
             return
         task = asyncio.create_task(self._leave_later(room, name))
@@ -33,13 +34,13 @@ class Attendance:
         task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, room: str, name: str) -> None:
-        try:
-            await asyncio.sleep(STAYS_SECONDS)
-        finally:
-            await self.store.leave(room, name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STAYS_SECONDS):
+                await self._stopped.wait()
+        await self.store.leave(room, name)
 
-    def stop(self) -> None:
-        """Have all who are about to leave do so now."""
-        self._stopped = True
-        for task in self._leaving:
-            task.cancel()
+    async def stop(self) -> None:
+        """Have all who are about to leave do so now, and wait for that."""
+        self._stopped.set()
+        if self._leaving:
+            await asyncio.wait(self._leaving)

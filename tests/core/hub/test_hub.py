@@ -12,12 +12,12 @@ from live import Served
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
-from chatlib.core.envelope import cursors_in
 from chatlib.core.fanout import FanoutProtocol
-from chatlib.core.feed import Feed
-from chatlib.core.hub import Hub
-from chatlib.core.presence import NAMES, Presence
-from chatlib.core.publisher import Publisher
+from chatlib.core.hub.envelope import cursors_in
+from chatlib.core.hub.feed import Feed
+from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.presence import NAMES, Presence
+from chatlib.core.hub.publisher import Publisher, new_key
 from chatlib.core.taskline import line_of
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
@@ -161,6 +161,33 @@ def test_text_bytes_json_and_models_can_be_published(message, field):
         await publish(served, hub, message)
         frame = await client.next("message")
         assert field.items() <= frame.items()
+
+    play(hub, scenario)
+
+
+def test_a_message_that_was_damaged_is_told_as_unreadable_and_the_room_goes_on(address):
+    hub = Hub(address)
+
+    async def scenario(served, join):
+        client = await join("orders")
+        appending = hub.store.append("orders", "damaged", b'"data":"\xff"}')
+        receipt = await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(appending, served.loop)
+        )
+        await publish(served, hub, "next")
+        newcomer = await join("orders?last=2")  # reads it from the store
+        for each in (client, newcomer):
+            assert await each.next("message") == {
+                "type": "message",
+                "room": "orders",
+                "id": 1,
+                "tag": receipt.tag,
+                "unreadable": True,
+            }
+            assert await each.messages(1) == ["next"]
+        reading = hub.read("orders")
+        messages = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, served.loop))
+        assert [message.get("unreadable") for message in messages] == [True, None]
 
     play(hub, scenario)
 
@@ -539,6 +566,24 @@ def test_an_inbox_is_no_room_to_publish_in_or_to_read():
             with pytest.raises(ValueError, match="expected a name"):
                 await hub.send_to("", "x")
 
+    asyncio.run(scenario())
+
+
+def test_keys_that_the_hub_makes_are_in_the_order_of_time(monkeypatch):
+    times = iter([5, 5, 300, 2**60])
+    monkeypatch.setattr("chatlib.core.hub.publisher.time.time_ns", lambda: next(times))
+    keys = [new_key() for _ in range(4)]
+    assert len(set(keys)) == 4
+    assert sorted(keys[1:]) == keys[1:]
+
+    async def scenario():
+        async with Publisher("memory:") as publisher:
+            await publisher.publish("orders", "tea")
+            await publisher.publish("orders", "milk")
+            page = await publisher.store.read("orders")
+            assert [entry.key.partition("-")[0] for entry in page.entries] == ["0" * 15 + "6"] * 2
+
+    times = iter([6, 6])
     asyncio.run(scenario())
 
 

@@ -1,19 +1,20 @@
 """From a handshake to a talk: who may come into which room."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from chatlib.core.envelope import inbox_of
-from chatlib.core.feed import PAGE
-from chatlib.core.hub import REASON_BYTES
-from chatlib.core.identity import BadTokenError, Tokens
-from chatlib.core.names import MINE, expect_room
-from chatlib.core.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
-from chatlib.core.talk import Rooms, Talk
+from chatlib.core.hub.envelope import inbox_of
+from chatlib.core.hub.feed import PAGE
+from chatlib.core.hub.hub import REASON_BYTES
+from chatlib.core.rooms.identity import BadTokenError, Tokens
+from chatlib.core.rooms.names import MINE, expect_room
+from chatlib.core.rooms.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
+from chatlib.core.rooms.talk import Rooms, Talk
 from chatlib.stores.store import Cursor
 
 LAST = 50  # how many messages a newcomer gets who does not say
@@ -65,13 +66,12 @@ class Entrance:
         """Serve a client that asks for `room`, until it has gone."""
         offered = websocket.scope.get("subprotocols", ())
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        try:
-            await self._admit(websocket, room)
-        except RefusedError as refused:
-            why = str(refused).encode()[:REASON_BYTES].decode(errors="ignore")
-            await websocket.close(refused.code, why)
-        except WebSocketDisconnect:
-            pass
+        with contextlib.suppress(WebSocketDisconnect):
+            try:
+                await self._admit(websocket, room)
+            except RefusedError as refused:
+                why = str(refused).encode()[:REASON_BYTES].decode(errors="ignore")
+                await websocket.close(refused.code, why)
 
     async def _admit(self, websocket: WebSocket, room: str) -> None:
         """Let the client in if it may; `RefusedError` if not, or no longer."""
@@ -84,13 +84,15 @@ class Entrance:
         await self.may(name, room)
         self._expect_place(name)
         self.open[name] += 1
+        good = asyncio.timeout(claim.expires - time.time())
         try:
-            async with asyncio.timeout(claim.expires - time.time()):
+            async with good:
                 await self._talk(websocket, room, name, place, last)
-        except TimeoutError:
-            raise RefusedError(UNAUTHENTICATED, "the token has expired: sign in again") from None
         except OSError as error:
-            raise RefusedError(1011, f"the store cannot be read: {error}") from None
+            if good.expired():
+                why = "the token has expired: sign in again"
+                raise RefusedError(UNAUTHENTICATED, why) from None
+            raise RefusedError(1011, self.rooms.unreadable(error)) from None
         finally:
             self.open[name] -= 1
             if not self.open[name]:

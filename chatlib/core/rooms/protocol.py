@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from chatlib.core.names import NAME_CHARACTERS, expect_person
+from chatlib.core.rooms.names import NAME_CHARACTERS, expect_person
 
 SUBPROTOCOL = "chatlib.rooms.1"
 TEXT_CHARACTERS = 4000
 FRAME_BYTES = 16 * 1024
+FIELD_CHARACTERS = 80  # of the name of a wrong field, which the client has chosen
 KEY_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 UNAUTHENTICATED = 4401
@@ -24,14 +25,16 @@ CHANGED = 4409
 CLOSES = {
     1000: "You have left.",
     1001: "You have left, or the server is going away. Come back if you have not left.",
+    1002: "You sent what is no WebSocket frame. Do not come back with the same.",
     1003: "You sent a binary message. Do not come back with the same.",
-    1006: "No close frame came: the network was cut. Come back at once, then back off.",
+    1006: "No close frame came: the network was cut, or you read too slowly. Come back at once, "
+    "then back off.",
     1007: "You sent text that is not UTF-8. Do not come back with the same.",
     1008: "What you asked for cannot be: the reason says what. Do not come back with the same.",
-    1009: f"You sent a frame of more than {FRAME_BYTES} bytes. Do not send it again.",
+    1009: "You sent a frame of more bytes than `max` in the welcome says. Do not send it again.",
     1011: "The server has failed. Come back, and back off.",
     1012: "The server restarts. Come back after a random part of `retry` milliseconds.",
-    1013: "Too many connections or messages, or you read too slowly. Back off, from 5 seconds on.",
+    1013: "Too many connections or messages. Back off, from 5 seconds on.",
     UNAUTHENTICATED: "Your token is missing, wrong or expired. Get a new one, then come back.",
     FORBIDDEN: "You may not be in this room. Do not come back.",
     CHANGED: "The history of the room has changed. Come back with your cursor, and be told.",
@@ -225,7 +228,7 @@ def parse(text: str) -> Say | Types:
         fault = error.errors(include_url=False, include_input=False)[0]
     if fault["type"] == "json_invalid":
         raise BadFrameError("bad_json", f"expected a JSON object: {fault['msg']}", None)
-    where = ".".join(map(str, fault["loc"][1:]))  # the first is the type
+    where = ".".join(map(str, fault["loc"][1:]))[:FIELD_CHARACTERS]  # the first is the type
     too_long = fault["type"] == "string_too_long" and where == "text"
     if fault["type"].startswith("union_tag"):
         why = "expected the type say or typing"

@@ -14,10 +14,10 @@ from typing import Protocol
 from fastapi import WebSocket
 
 from chatlib.core.frames import encode
+from chatlib.core.hub.liveroom import LiveRoom, send_away
+from chatlib.core.hub.presence import Presence
 from chatlib.core.line import Own
-from chatlib.core.liveroom import LiveRoom, send_away
 from chatlib.core.log import logger
-from chatlib.core.presence import Presence
 from chatlib.core.ring import cost
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, next_tag
@@ -34,7 +34,7 @@ class Feed:
     Args:
         name: of the room.
         store: where its messages are.
-        render: makes of an entry the text that members get.
+        render: makes of an entry the text that members get, of a damaged one too: it never raises.
         limit: how many bytes may wait for a member.
 
     Attributes:
