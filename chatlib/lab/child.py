@@ -81,4 +81,5 @@ class Child:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # something was written that nobody read
+                pipe.close()
