@@ -22,8 +22,8 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from websockets.sync.client import connect
 
 from chatlib import chat
-from chatlib.core.identity import Tokens
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.talk import Limits
 from chatlib.lab import FaultProxy, Server
 from chatlib.rooms import create_app
 from chatlib.stores.retention import Retention
