@@ -63,10 +63,15 @@ class Child:
             raise self._failed()
         return json.loads(line)
 
+    @property
+    def last_words(self) -> str:
+        """The last line that it has written on stderr; empty if there is none."""
+        self._errors.seek(0)
+        return self._errors.read().strip().rpartition("\n")[2]
+
     def _failed(self) -> ChildError:
         self._process.wait()
-        self._errors.seek(0)
-        return ChildError(self._errors.read().strip().rpartition("\n")[2] or "it said nothing")
+        return ChildError(self.last_words or "it said nothing")
 
     def ask_to_end(self, seconds: float) -> None:
         """Send it SIGTERM, and kill it if it takes longer than that. Harmless if it has ended."""
@@ -81,4 +86,5 @@ class Child:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # something was written that nobody read
+                pipe.close()

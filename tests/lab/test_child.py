@@ -54,11 +54,10 @@ def test_it_finds_the_modules_that_this_process_finds():
 
 def test_one_that_has_ended_says_its_last_words():
     child = Child("import sys; sys.exit('first\\nit cannot be')")
-    with pytest.raises(ChildError, match="^it cannot be$"):
+    with pytest.raises(ChildError, match=r"^it cannot be$"):
         child.answer()
-    with pytest.raises(ChildError, match="^it cannot be$"):
-        for _ in range(2):  # the first may still be written
-            child.order("x" * 100_000)
+    with pytest.raises(ChildError, match=r"^it cannot be$"):
+        child.order("nobody reads this")
     child.kill()
 
 
