@@ -86,7 +86,7 @@ def test_a_token_is_good_for_as_long_as_it_was_signed_for(seconds):
         (part(b"[" * 9000) + ".e30.", "not good"),
         (part(b'{"alg":"none"}') + "." + part(json.dumps(claims()).encode()) + ".", "alg"),
         (jwt.encode(claims(), "another secret of the same length!!!", "HS256"), "Signature"),
-        (TOKENS.sign("ana", 60)[:-2], "not good"),
+        (TOKENS.sign_until("ana", LATER)[:-2], "not good"),
     ],
 )
 def test_a_token_that_is_not_good_is_refused_with_the_reason(token, says):
@@ -135,7 +135,7 @@ def asked(headers=(), subprotocols=()):
     return HTTPConnection({"type": "websocket", "headers": raw, "subprotocols": subprotocols})
 
 
-ANA, BEN, CY = (TOKENS.sign(name, 60) for name in ("ana", "ben", "cy"))
+ANA, BEN, CY = (TOKENS.sign_until(name, LATER) for name in ("ana", "ben", "cy"))
 
 
 @pytest.mark.parametrize(
