@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from chatlib import Hub, Room
 from chatlib.lab.plain import PlainManager
 
 
@@ -61,6 +63,57 @@ def app_of(manager: Any) -> ASGIApp:
             manager.disconnect(websocket)
 
     return Starlette(routes=[WebSocketRoute("/ws/1", endpoint)])
+
+
+def room_app() -> ASGIApp:
+    """Return an app on a `Room`, which forgets what was said."""
+    room = Room()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        room.join(websocket)
+        try:
+            while True:
+                await room.publish(await websocket.receive_text())
+        except WebSocketDisconnect:
+            pass
+        finally:
+            room.leave(websocket)
+
+    return Starlette(routes=[WebSocketRoute("/ws/1", endpoint)])
+
+
+def hub_app() -> ASGIApp:
+    """Return the same on a `Hub` in memory.
+
+    Its ids have six digits from the first on, so that all frames are of one size.
+    """
+    hub = Hub("memory:", beat=3600)
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            async with hub.join(websocket, "lobby"):
+                while True:
+                    await hub.publish("lobby", await websocket.receive_text())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> Any:
+        async with hub:
+            for _ in range(100_000):
+                await hub.publish("lobby", "")
+            yield
+
+    return Starlette(routes=[WebSocketRoute("/ws/1", endpoint)], lifespan=lifespan)
+
+
+def rooms_app() -> ASGIApp:
+    """Return the finished rooms, for clients that say much, as the environment has it."""
+    from chatlib.core.rooms.talk import Limits
+    from chatlib.rooms import SECRET, STORE, create_app
+
+    limits = Limits(messages=1_000_000)
+    return create_app(os.environ[STORE], secret=os.environ[SECRET], limits=limits, beat=3600)
 
 
 def fastapi_app() -> ASGIApp:

@@ -127,7 +127,9 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
             "--store sqlite:///chat.db is for any number"
         )
 
-    from chatlib.core.identity import Tokens  # which needs a package that other apps do without
+    from chatlib.core.rooms.identity import (
+        Tokens,  # which needs a package that other apps do without
+    )
 
     if secret := os.environ.get(SECRET):
         try:

@@ -11,18 +11,18 @@ from collections.abc import Awaitable, Callable, Collection
 
 from fastapi import FastAPI, WebSocket
 
-from chatlib.core.entrance import Entrance
 from chatlib.core.guard import Guard
-from chatlib.core.http_guard import guard_http
-from chatlib.core.hub import BEAT_SECONDS, Hub
-from chatlib.core.identity import Tokens
+from chatlib.core.hub.hub import BEAT_SECONDS, Hub
 from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
-from chatlib.core.room_routes import add_routes
-from chatlib.core.sign_in import TOKEN_SECONDS, add_sign_in
-from chatlib.core.spec import add_spec
-from chatlib.core.talk import Limits, Rooms
+from chatlib.core.rooms.entrance import Entrance
+from chatlib.core.rooms.http_guard import guard_http
+from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.routes import add_routes
+from chatlib.core.rooms.sign_in import TOKEN_SECONDS, add_sign_in
+from chatlib.core.rooms.spec import add_spec
+from chatlib.core.rooms.talk import Limits, Rooms
 from chatlib.stores.store import Store
 
 STORE = "CHATLIB_STORE"

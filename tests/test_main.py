@@ -462,7 +462,7 @@ def test_a_secret_of_ones_own_is_left_as_it_is_and_not_shown(rooms_seen, capsys)
         (["rooms", "--store", "sqlite:///:memory:"], "take 'memory:'"),
         (["rooms", "--store", "sqlite:////nowhere/chat.db"], "there is no folder /nowhere"),
         (["rooms", "--store", "sqlite:////tmp"], "it is a folder, and no file"),
-        (["rooms", "--store", f"sqlite:///{__file__}"], "cannot keep messages in"),
+        (["rooms", "--store", f"sqlite:///{ROOT}"], "cannot keep messages in"),
         (["rooms", "--workers", "2"], "memory: is for one process, and there are 2 workers; --sto"),
         (["rooms", "--workers", "2", "--store", "memory:"], "memory: is for one process"),
         (["chat", "--store", "memory:"], "--store is for rooms: chat keeps nothing"),
@@ -481,7 +481,7 @@ def test_a_secret_that_is_too_short_is_refused_in_one_line_and_not_shown(rooms_s
 
 
 def test_without_the_package_for_tokens_rooms_say_what_to_install(rooms_seen, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "chatlib.core.identity", raising=False)
+    monkeypatch.delitem(sys.modules, "chatlib.core.rooms.identity", raising=False)
     monkeypatch.setitem(sys.modules, "jwt", None)
     assert "pip install 'chatlib[rooms]'" in refusal(capsys, "rooms")
 
@@ -492,7 +492,7 @@ TOKEN_OF = "a secret that this test knows, and long"
 @contextlib.asynccontextmanager
 async def in_a_room(address, name):
     """Connect to the lobby, and give the connection once it is welcomed."""
-    from chatlib.core.identity import Tokens
+    from chatlib.core.rooms.identity import Tokens
 
     headers = {"Authorization": f"Bearer {Tokens(TOKEN_OF).sign(name, 60)}"}
     url = f"ws://{address}/rooms/lobby?last=0"

@@ -8,10 +8,10 @@ import pytest
 from guests import SECRET, SUBPROTOCOL, TOKENS, open_house, play
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chatlib.core.identity import Tokens
-from chatlib.core.protocol import DOWN
-from chatlib.core.spec import kind_of
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.protocol import DOWN
+from chatlib.core.rooms.spec import kind_of
+from chatlib.core.rooms.talk import Limits
 from chatlib.rooms import create_app
 from chatlib.stores.memory import MemoryStore
 from chatlib.stores.retention import Retention
@@ -210,7 +210,7 @@ def test_a_binary_message_of_a_client_that_has_gone_harms_nobody(server):
 
 
 def test_a_lost_connection_is_present_for_a_while_since_it_may_come_back(monkeypatch):
-    monkeypatch.setattr("chatlib.core.attendance.STAYS_SECONDS", 0.5)
+    monkeypatch.setattr("chatlib.core.hub.attendance.STAYS_SECONDS", 0.5)
 
     async def scenario(house):
         ben, ana = await house.join("lobby", "ben"), await house.join("lobby", "ana")
@@ -445,7 +445,7 @@ def test_without_a_good_token_the_code_is_4401(path, server):
             "expected a token, and there is none: sign in first",
         )
         other = Tokens("another secret, of another server, long")
-        for token in ("x", other.sign("ana", 60), TOKENS.sign_until("ana", 1)):
+        for token in ("x", other.sign("ana", 3600), TOKENS.sign_until("ana", 1)):
             code, why = await house.refusal(path, token=token)
             assert code == 4401
             assert why
@@ -455,7 +455,7 @@ def test_without_a_good_token_the_code_is_4401(path, server):
 
 def test_a_token_may_be_in_a_cookie_or_a_subprotocol(server):
     async def scenario(house):
-        token = TOKENS.sign("ana", 60)
+        token = TOKENS.sign("ana", 3600)
         by_cookie = await house.join("lobby", None, headers={"Cookie": f"session={token}"})
         offers = [SUBPROTOCOL, f"token.{token}"]
         by_offer = await house.join("lobby", None, subprotocols=offers)
@@ -476,7 +476,7 @@ def test_a_client_that_offers_no_subprotocol_is_let_in():
 
 def test_a_token_in_the_address_is_none():
     async def scenario(house):
-        token = TOKENS.sign("ana", 60)
+        token = TOKENS.sign("ana", 3600)
         assert (await house.refusal(f"lobby?token={token}&session={token}"))[0] == 4401
 
     play(scenario)
@@ -776,7 +776,7 @@ def test_the_pages_of_the_protocol_are_served():
 @pytest.mark.parametrize("level", ["info", "debug", "trace"])
 def test_no_token_is_in_a_line_of_the_log(level):
     async def scenario(house):
-        token = TOKENS.sign("ana", 60)
+        token = TOKENS.sign("ana", 3600)
         bad = token[:-3]
         for each in (token, bad):
             for way in (

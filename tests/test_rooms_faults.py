@@ -10,7 +10,7 @@ from guests import TOKENS, play
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed
 
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.talk import Limits
 from chatlib.rooms import create_app
 from chatlib.stores import NotKept, Unsure
 from chatlib.stores.memory import MemoryStore
@@ -290,7 +290,7 @@ def test_a_client_that_is_gone_at_a_send_is_no_fault_of_the_server(at, name):
 
         headers = []
         if name is not None:
-            token = entrance.tokens.sign(name, 60)
+            token = entrance.tokens.sign(name, 3600)
             headers = [(b"authorization", f"Bearer {token}".encode())]
         scope = {"type": "websocket", "path": "/rooms/lobby", "headers": headers}
         scope |= {"query_string": b"", "subprotocols": [], "client": ("testclient", 1)}
@@ -314,7 +314,7 @@ def test_a_client_that_speaks_and_does_not_read_is_cut_off_and_the_others_hear_a
     async def scenario(house):
         ben = await house.join("lobby", "ben")
         _, eve = await asyncio.open_connection("127.0.0.1", house.server.port, limit=1024)
-        eve.write(handshake(house, TOKENS.sign("eve", 60)))
+        eve.write(handshake(house, TOKENS.sign("eve", 3600)))
         speaking = asyncio.create_task(speak(eve))
         await ben.next("people", joined=["eve"])
         while house.health()["members"] == 2:

@@ -7,7 +7,7 @@ import re
 import pytest
 from guests import TOKENS, play
 
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.talk import Limits
 from chatlib.stores.memory import MemoryStore
 
 
@@ -278,7 +278,7 @@ def test_health_says_that_the_log_does_not_answer(monkeypatch):
             log = answer.json()["log"]
             assert (log["ok"], log["error"], log["lag_ms"]) == (False, why, None)
 
-    monkeypatch.setattr("chatlib.core.room_routes.HEALTH_SECONDS", 0.05)
+    monkeypatch.setattr("chatlib.core.rooms.routes.HEALTH_SECONDS", 0.05)
     play(scenario, Silent(), Broken())
 
 
@@ -319,7 +319,7 @@ def test_a_body_that_cannot_be_is_refused_and_not_given_back(body):
 
 
 def bearer_of(name):
-    return {"Authorization": f"Bearer {TOKENS.sign(name, 60)}"}
+    return {"Authorization": f"Bearer {TOKENS.sign(name, 3600)}"}
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/rooms/lobby/messages"])

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from chatlib.lab import mermaid
+from chatlib.lab import mermaid, rooms
 from chatlib.lab.serve import Server
 from chatlib.lab.wire import Event
 from chatlib.lab.words import close_name, count, elided, quoted, shortened, width
@@ -192,13 +192,14 @@ def describe(event: Event) -> str:
     reason = f" {quoted(event.reason, TEXT_CHARACTERS)}" if event.reason else ""
     match event.kind:
         case "request":
-            return f"GET {shortened(event.path)} (upgrade)"
+            return f"GET {shortened(rooms.without_tags(event.path))} (upgrade)"
         case "accept" | "refuse":
             return f"{shortened(payload)}{reason}"
         case "ping" | "pong":
             return f"{event.kind} ({size})"
         case "close" if event.code is not None:
-            return f"close {event.code} ({close_name(event.code)}){reason}"
+            name = rooms.CLOSES.get(event.code) if rooms.is_room(event.path) else None
+            return f"close {event.code} ({name or close_name(event.code)}){reason}"
         case "close":
             return "close (no code)"
         case "lost":
@@ -206,6 +207,8 @@ def describe(event: Event) -> str:
         case "bad":
             return f"broken frame: {shortened(payload)}"
     if isinstance(payload, str):
+        if rooms.is_room(event.path) and (told := rooms.in_protocol(payload, event.to_server)):
+            return told
         return quoted(payload, TEXT_CHARACTERS)
     return f"{size}: {elided(payload)}" if payload else size
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chatlib.stores.store import Cursor, Ear, Entry
 
@@ -62,10 +62,20 @@ class Ears:
         yield from ears
 
 
-def call_in(loop: asyncio.AbstractEventLoop, call: object, *args: object) -> None:
-    """Call `call` in `loop`, in one of its next turns; not at all if it is closed."""
+def call_in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: object) -> None:
+    """Call `call` in `loop`: now, if that is the running one; not at all if it is closed.
+
+    Now, and not in its next turn: so what is appended in one turn goes out in one write.
+    """
+    if asyncio._get_running_loop() is loop:
+        try:
+            call(*args)
+        except Exception as error:  # it is no fault of the caller's
+            what = f"exception in {call!r}, which listens to a room"
+            loop.call_exception_handler({"message": what, "exception": error})
+        return
     try:
-        loop.call_soon_threadsafe(call, *args)  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(call, *args)
     except RuntimeError:
         if not loop.is_closed():
             raise

@@ -4,7 +4,7 @@ import pytest
 
 from chatlib.core import rate
 from chatlib.core.rate import Bucket, Buckets
-from chatlib.core.talk import Limits
+from chatlib.core.rooms.talk import Limits
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import html
+import json
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,13 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatlib.chat import app as chat
+from chatlib.core.rooms.identity import Tokens
 from chatlib.echo import app as echo
 from chatlib.items import app as items
 from chatlib.lab.mermaid import directive
+from chatlib.lab.rooms import in_protocol
 from chatlib.lab.serve import Server
 from chatlib.lab.trace import Trace, trace
 from chatlib.lab.wire import Event
+from chatlib.rooms import create_app
 
+SECRET = "0123456789" * 4
 DEADLINE = 20.0  # seconds; a guard against a hang, which decides nothing
 NAMES = {"/ws/1": "Ana", "/ws/2": "Ben"}
 ARROW = re.compile(r"(\w+)(->>|-x)(\w+): .+")
@@ -412,3 +417,54 @@ def test_of_very_many_events_the_first_are_drawn():
     assert seen.text.splitlines()[-1] == "(and 4,800 more)"
     assert "Note over server: and 4,950 more" in seen.mermaid
     assert is_sound(seen.mermaid)
+
+
+def test_frames_of_the_rooms_are_shown_in_words_and_without_tags():
+    async def body(server: Server) -> None:
+        token = Tokens(SECRET).sign("ana", 3600)
+        headers = {"Authorization": f"Bearer {token}"}
+        path = "/rooms/lobby"
+        with trace(server, {path: "Ana"}) as drawing:
+            url = server.ws_url(f"{path}?after=0.00000000")
+            async with websockets.connect(url, additional_headers=headers) as ana:
+                await ana.send('{"type": "say", "key": "k1", "text": "hello"}')
+                kinds = {json.loads(await ana.recv())["type"] for _ in range(4)}
+                assert kinds == {"welcome", "people", "message", "ack"}
+                await ana.send('{"type": "shout"}')
+                await ana.recv()
+            async with websockets.connect(server.ws_url(path)) as stranger:
+                await stranger.wait_closed()
+            await server.settled()
+        assert sorted(drawing.text.splitlines()) == sorted(
+            """\
+Ana     ──▶ server   GET /rooms/lobby?after=0.… (upgrade)
+Ana     ◀── server   101 Switching Protocols
+Ana     ◀── server   welcome to lobby: complete, after 0, head 0, nobody else here
+Ana     ◀── server   people: ana joined
+Ana     ──▶ server   say k1: 'hello'
+Ana     ◀── server   message 1 from ana: 'hello'
+Ana     ◀── server   ack k1: it is message 1
+Ana     ──▶ server   '{"type": "shout"}'
+Ana     ◀── server   error bad_message: 'expected the type say or typing'
+Ana     ──▶ server   close 1000 (normal closure)
+Ana     ◀── server   close 1000 (normal closure)
+Ana (2) ──▶ server   GET /rooms/lobby (upgrade)
+Ana (2) ◀── server   101 Switching Protocols
+Ana (2) ◀── server   close 4401 (no good token) 'expected a token, and there is none: sign in first'
+Ana (2) ──▶ server   close 4401 (no good token) 'expected a token, and there is none: sign in first'
+""".splitlines()
+        )
+
+    run(create_app(secret=SECRET), body)
+
+
+@pytest.mark.parametrize("payload", [*NASTY, "{}", "[]", '{"type": []}', "[" * 100_000])
+def test_what_is_not_of_the_protocol_is_shown_as_any_text(payload: str):
+    assert in_protocol(payload, True) is None
+    assert in_protocol(payload, False) is None
+
+
+@pytest.mark.parametrize("key", ["\n", "\u202e", {}, [], None, "x" * 1000, 10**100])
+def test_a_frame_with_a_bad_field_breaks_no_line(key: object):
+    told = in_protocol(json.dumps({"type": "say", "key": key, "text": "hello"}), True)
+    assert told is None or told.isprintable()

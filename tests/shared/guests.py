@@ -8,7 +8,7 @@ import httpx2
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from chatlib.core.identity import Tokens
+from chatlib.core.rooms.identity import Tokens
 from chatlib.lab.serve import Server
 from chatlib.rooms import create_app
 
@@ -113,7 +113,7 @@ class House:
         """Connect to a room, and take nothing in yet."""
         headers = dict(headers or {})
         if token is None and name is not None:
-            token = TOKENS.sign(name, 60)
+            token = TOKENS.sign(name, 3600)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         options.setdefault("subprotocols", [SUBPROTOCOL])
@@ -171,7 +171,7 @@ class House:
 
 
 def bearer(name):
-    return {} if name is None else {"Authorization": f"Bearer {TOKENS.sign(name, 60)}"}
+    return {} if name is None else {"Authorization": f"Bearer {TOKENS.sign(name, 3600)}"}
 
 
 @contextlib.asynccontextmanager
