@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.store == "memory":
         options.workers = 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all workers are stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that all workers are stopped
+        signal.signal(number, signal.default_int_handler)
     began, results = time.monotonic(), []
     with contextlib.suppress(KeyboardInterrupt):
         for seed in range(options.seed, options.seed + options.rounds):

@@ -80,7 +80,9 @@ async def run_round(plan: Plan, folder: Path | None) -> Result:
             stack.enter_context(Worker(store, arguments, Path(place, f"worker-{number}.log")))
             for number in range(plan.workers)
         ]
-        await asyncio.gather(*(worker.start() for worker in workers))
+        async with asyncio.TaskGroup() as starting:  # it waits for all of them, whatever happens
+            for worker in workers:
+                starting.create_task(worker.start())
         networks = [
             [stack.enter_context(FaultProxy(worker.port)) for worker in workers]
             for _ in range(NETWORKS)
