@@ -573,6 +573,21 @@ def test_the_title_counts_what_is_new_while_one_looks_elsewhere(page: Page, serv
     expect(line).to_contain_text("one")
 
 
+def test_who_looks_elsewhere_before_all_is_read_finds_the_line_there(
+    page: Page, server: Server
+) -> None:
+    keep(server, "lobby", "ben", *numbered(1, 50))
+    enter(page, server.http_url("/"), "ana")
+    expect(texts(page)).to_have_count(50)
+    texts(page).nth(20).scroll_into_view_if_needed()
+    expect(page.get_by_role("button", name="Newest messages")).to_be_visible()
+    keep(server, "lobby", "ben", *numbered(51, 52))
+    expect(texts(page)).to_have_count(52)
+    page.evaluate(HIDE, True)
+    line = page.locator("#history li", has=page.get_by_text("New", exact=True))
+    expect(line).to_contain_text("message 51")
+
+
 def test_no_more_than_six_rooms_are_connected(page: Page, server: Server) -> None:
     enter(page, server.http_url("/"), "ana")
     for number in range(8):
@@ -992,6 +1007,7 @@ def test_all_text_can_be_read(scheme: str, open_tab: OpenTab, serve: Serve, make
     keep(server, "lobby", "ben", "hello https://example.com")
     for name in ("cem", "dora", "emil", "fay", "gina"):
         keep(server, "lobby", name, f"hello from {name}")
+    expect(texts(page)).to_have_count(6)
     page.evaluate(HIDE, True)
     keep(server, "lobby", "hugo", "new")
     expect(page.get_by_text("New", exact=True)).to_be_visible()

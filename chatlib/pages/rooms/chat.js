@@ -175,8 +175,8 @@ export class Chat {
     if (!document.hidden) {
       this.connected.hurry();
       this.noteSeen();
-    } else if (this.room.history.unread === 0) {
-      this.list.markEnd();
+    } else {
+      this.list.mark();
     }
     this.drawCounts();
   }

@@ -81,9 +81,10 @@ export class MessageList {
     this.scrolled();
   }
 
-  /** From here on, messages are new. */
-  markEnd() {
-    this.line = this.room.history.head;
+  /** From what is read on, messages are new. */
+  mark() {
+    const { read } = this.room.history;
+    this.line = read && idOf(read);
     this.moveNews();
   }
 
