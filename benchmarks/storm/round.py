@@ -8,6 +8,7 @@ import json
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from benchmarks.storm.faults import Faults, until
 from benchmarks.storm.file import StoreFile
 from benchmarks.storm.library import LibraryClient
 from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
-from benchmarks.storm.records import Acked, Changed, Heard
+from benchmarks.storm.records import Acked, Changed, Heard, Refused
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
 from chatlib.core.identity import Tokens
@@ -33,10 +34,15 @@ PRESENCE_SECONDS = 15.0  # another one: the name of a lost connection stays for 
 
 @dataclass
 class Result:
-    """What came of a round. Times are in seconds; `gone_after` is None where nobody was left."""
+    """What came of a round. Times are in seconds; `gone_after` is None where nobody was left.
+
+    `not_kept` and `unsure` are how often clients without the library were told that.
+    """
 
     plan: Plan
     acked: int = 0
+    not_kept: int = 0
+    unsure: int = 0
     kills: int = 0
     reconnects: int = 0
     gap: float = 0.0
@@ -165,6 +171,8 @@ class Round:
         keeps = TRIMMED_TO if self.plan.told == "trim" else None
         result.breaches += breaches(Evidence(records, log, self.faults.resets, keeps))
         result.acked = sum(len({ack.key for ack in record.of(Acked)}) for record in records)
+        codes = Counter(error.code for record in records for error in record.of(Refused))
+        result.not_kept, result.unsure = codes["try_again"], codes["unsure"]
         result.kills = sum(worker.kills for worker in self.workers)
         result.reconnects = sum(max(0, record.connections - 1) for record in records)
         for record in records:
