@@ -128,7 +128,6 @@ class Round:
 
     async def run(self) -> Result:
         """Have the clients talk while everything fails; then check."""
-        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(after(part.arrives, client.run))
@@ -141,10 +140,11 @@ class Round:
             healed = time.monotonic()
             log = await self.calm()
             self.result.caught_up = time.monotonic() - healed
-            self.judge(log, began)
+            self.result.kills = sum(worker.kills for worker in self.workers)
             await self.ghosts()
             for task in running:
                 task.cancel()
+        self.judge(log)  # last: clients that wait for it would miss beats
         return self.result
 
     @property
@@ -165,7 +165,7 @@ class Round:
         self.result.breaches += presence_breaches((each.record for each in self.here), names)
         return log
 
-    def judge(self, log: list[Kept], began: float) -> None:
+    def judge(self, log: list[Kept]) -> None:
         """Check all records, and count."""
         result, records = self.result, [client.record for client in self.clients]
         keeps = TRIMMED_TO if self.plan.told == "trim" else None
@@ -173,7 +173,6 @@ class Round:
         result.acked = sum(len({ack.key for ack in record.of(Acked)}) for record in records)
         codes = Counter(error.code for record in records for error in record.of(Refused))
         result.not_kept, result.unsure = codes["try_again"], codes["unsure"]
-        result.kills = sum(worker.kills for worker in self.workers)
         result.reconnects = sum(max(0, record.connections - 1) for record in records)
         for record in records:
             times = [heard.at for heard in record.of(Heard)]
