@@ -34,7 +34,8 @@ def line(result: Result) -> str:
     broken = ", ".join(f"{kind} {times}" for kind, times in kinds.items())
     verdict = f"BROKEN: {broken}" if result.breaches else "OK"
     return (
-        f"seed {plan.seed}{told}: {plan}; {result.acked:,} acknowledged, {result.kills} kills, "
+        f"seed {plan.seed}{told}: {plan}; {result.acked:,} acknowledged, "
+        f"{result.not_kept} not kept, {result.unsure} unsure, {result.kills} kills, "
         f"{result.reconnects} reconnects, longest gap {result.gap:.1f} s, "
         f"caught up after {result.caught_up:.1f} s{gone}: {verdict}"
     )
@@ -64,6 +65,8 @@ def totals(results: Sequence[Result]) -> str:
     return (
         f"{len(results)} rounds, {seeds}: {faults:,} faults, "
         f"{sum(each.acked for each in results):,} acknowledged, "
+        f"{sum(each.not_kept for each in results):,} not kept, "
+        f"{sum(each.unsure for each in results):,} unsure, "
         f"{sum(each.kills for each in results):,} kills, "
         f"{sum(each.reconnects for each in results):,} reconnects, "
         f"longest gap {max(each.gap for each in results):.1f} s, "
