@@ -109,7 +109,7 @@ def hub_app() -> ASGIApp:
 
 def rooms_app() -> ASGIApp:
     """Return the finished rooms, for clients that say much, as the environment has it."""
-    from chatlib.core.talk import Limits
+    from chatlib.core.rooms.talk import Limits
     from chatlib.rooms import SECRET, STORE, create_app
 
     limits = Limits(messages=1_000_000)

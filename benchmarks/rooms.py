@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from benchmarks.measure import Figure, measure
 from benchmarks.process import serving
 from benchmarks.tables import costs, ratios, table
-from chatlib.core.identity import Tokens
+from chatlib.core.rooms.identity import Tokens
 from chatlib.rooms import SECRET, STORE
 
 NUMBERS = {100: 2.5, 1000: 1.3}  # members, and the goal: how many times the cost without a log

@@ -6,10 +6,10 @@ instruments of the notebooks are in `chatlib.lab`.
 """
 
 from chatlib.core.guard import Guard
-from chatlib.core.hub import Hub
+from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.publisher import Publisher
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
-from chatlib.core.publisher import Publisher
 from chatlib.core.redact import redact_logs
 from chatlib.core.room import Room
 

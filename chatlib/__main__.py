@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             notes = [f"{workers} workers: clients of one do not hear those of another"]
         else:
             notes = []
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         command.error(str(error))
     for note in notes:
         print(f"{command.prog}: {note}", file=sys.stderr)
@@ -115,8 +115,10 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
     Returns what the operator has to know.
 
     Raises:
-        ValueError: there is no such store, or it is not for several workers.
+        ValueError: there is no such store, or it is not for several workers; or the secret in the
+            environment is too short.
         OSError: it cannot be used.
+        ImportError: a package is missing.
     """
     address = store or os.environ.get(STORE) or "memory:"
     if workers > 1 and address == "memory:":
@@ -124,6 +126,16 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
             f"memory: is for one process, and there are {workers} workers; "
             "--store sqlite:///chat.db is for any number"
         )
+
+    from chatlib.core.rooms.identity import (
+        Tokens,  # which needs a package that other apps do without
+    )
+
+    if secret := os.environ.get(SECRET):
+        try:
+            Tokens(secret)
+        except ValueError as error:
+            raise ValueError(f"${SECRET}: {error}") from None
 
     async def probe() -> str:
         store = store_at(address)
@@ -133,7 +145,7 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
 
     notes = [f"rooms are kept in {address}; {WORTH[asyncio.run(probe())]}"]
     os.environ[STORE] = address
-    if not os.environ.get(SECRET):
+    if not secret:
         os.environ[SECRET] = secrets.token_urlsafe(32)
         notes.append(f"who signs in stays so until this server stops; ${SECRET} makes it last")
     return notes

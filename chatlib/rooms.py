@@ -4,23 +4,25 @@
 and `CHATLIB_SECRET`. An app with users of its own makes one with `create_app`.
 """
 
+import math
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 
 from fastapi import FastAPI, WebSocket
 
-from chatlib.core.entrance import Entrance
 from chatlib.core.guard import Guard
-from chatlib.core.hub import BEAT_SECONDS, Hub
-from chatlib.core.identity import Tokens
+from chatlib.core.hub.hub import BEAT_SECONDS, Hub
 from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
-from chatlib.core.room_routes import add_routes
-from chatlib.core.sign_in import TOKEN_SECONDS, add_sign_in
-from chatlib.core.spec import add_spec
-from chatlib.core.talk import Limits, Rooms
+from chatlib.core.rooms.entrance import Entrance
+from chatlib.core.rooms.http_guard import guard_http
+from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.routes import add_routes
+from chatlib.core.rooms.sign_in import TOKEN_SECONDS, add_sign_in
+from chatlib.core.rooms.spec import add_spec
+from chatlib.core.rooms.talk import Limits, Rooms
 from chatlib.stores.store import Store
 
 STORE = "CHATLIB_STORE"
@@ -65,13 +67,18 @@ def create_app(
         known: says whether there is a person of a name, to whom one may write. None: whoever is in
             the same room or connected to their inbox, or has had a message there before.
         limits: for each client.
-        origins: of other sites whose pages may connect, as for `Guard`.
+        origins: of other sites whose pages may connect and post, as for `Guard`.
         beat: every how many seconds clients get a beat.
         retry: over how many milliseconds clients come back after a restart.
 
     Raises:
-        ValueError: there is no such store, or the secret is too short.
+        ValueError: there is no such store, the secret is too short, or a time cannot be.
     """
+    for what, value in {"token_seconds": token_seconds, "beat": beat}.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"expected {what} above 0, got {value!r}")
+    if retry < 0:
+        raise ValueError(f"expected retry from 0 on, got {retry!r}")
     limits = limits or Limits()
     hub = Hub(store, beat=beat)
     tokens = Tokens(secrets.token_urlsafe() if secret is None else secret)
@@ -79,8 +86,9 @@ def create_app(
     entrance = Entrance(rooms, tokens, allow)
 
     app = FastAPI(title="Rooms", lifespan=hub.lifespan)
-    app.state.hub, app.state.rooms = hub, rooms
+    app.state.hub, app.state.rooms, app.state.entrance = hub, rooms, entrance
     app.add_middleware(Guard, origins=origins, max_bytes=limits.frame_bytes)
+    guard_http(app, origins, limits.frame_bytes)
     add_page(app, "rooms")
     if sign_in:
         add_sign_in(app, tokens, token_seconds)

@@ -30,12 +30,13 @@ from chatlib.client import (
     UnreachableError,
     UnsureError,
     Welcome,
+    connector,
     join,
 )
-from chatlib.core import attendance, client_connector, feed
-from chatlib.core.client_unread import Unread
-from chatlib.core.identity import Tokens
-from chatlib.core.talk import Limits
+from chatlib.client.unread import Unread
+from chatlib.core.hub import attendance, feed
+from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.talk import Limits
 from chatlib.echo import app as echo
 from chatlib.lab import FaultProxy, Server
 from chatlib.rooms import create_app
@@ -455,7 +456,7 @@ class Refusing(MemoryStore):
 
 @in_a_loop
 async def test_a_message_that_may_not_be_kept_is_sent_again_with_its_key(monkeypatch):
-    monkeypatch.setattr("chatlib.core.talk.TRY_SECONDS", 0.01)
+    monkeypatch.setattr("chatlib.core.rooms.talk.TRY_SECONDS", 0.01)
     store = Refusing(NotKept("locked"), Unsure("cut"))
     with serving(store) as server:
         async with joined(server) as room:
@@ -632,7 +633,7 @@ async def test_a_close_code_says_when_to_come_back(code, least):
 async def test_connections_that_do_not_last_are_tried_less_and_less_often(
     monkeypatch, steady, waits
 ):
-    monkeypatch.setattr(client_connector, "STEADY_SECONDS", steady)
+    monkeypatch.setattr(connector, "STEADY_SECONDS", steady)
 
     async def closing(websocket):
         await welcome(websocket, "complete" if "after" in websocket.query_params else "new")

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +39,14 @@ COMMANDS = {
 }
 
 
+class Output(list):
+    """The lines that a process has printed."""
+
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+
 LISTENS = r"(?:running on (?:http://|unix socket |socket )|Listening at: http://)(.+?) \("
 
 
@@ -53,7 +63,7 @@ def running(command, app="", *, pass_fds=(), **environment):
         text=True,
         encoding="utf-8",
     )
-    output = []
+    output = Output(process)
     try:
         for line in process.stdout:
             output.append(line)
@@ -392,3 +402,149 @@ def test_without_gunicorn_the_worker_says_what_to_install():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert ran.stderr.splitlines()[-1].endswith("pip install gunicorn uvicorn-worker")
+
+
+# Rooms.
+
+
+@pytest.fixture
+def rooms_seen(seen, monkeypatch):
+    """What uvicorn would have been given, where nothing is in the environment."""
+    for name in ("CHATLIB_STORE", "CHATLIB_SECRET"):
+        monkeypatch.setenv(name, "")  # which counts as not set, and is undone afterwards
+    return seen
+
+
+def test_rooms_say_where_messages_are_kept_and_what_an_acknowledgement_is_worth(
+    rooms_seen, capsys, tmp_path
+):
+    worth = {
+        "memory:": "an acknowledged message is in the memory of this process, and ends with it",
+        f"sqlite:///{tmp_path}/chat.db": "an acknowledged message is on the disk",
+    }
+    for address, says in worth.items():
+        os.environ["CHATLIB_SECRET"] = ""
+        main(["rooms", "--store", address])
+        assert capsys.readouterr().err.splitlines() == [
+            f"python -m chatlib: rooms are kept in {address}; {says}",
+            "python -m chatlib: who signs in stays so until this server stops; "
+            "$CHATLIB_SECRET makes it last",
+        ]
+        assert os.environ["CHATLIB_STORE"] == address
+        assert len(os.environ["CHATLIB_SECRET"]) >= 32
+
+
+def test_rooms_are_in_memory_unless_the_environment_says_otherwise(rooms_seen, capsys, tmp_path):
+    main(["rooms"])
+    assert "rooms are kept in memory:;" in capsys.readouterr().err
+    os.environ["CHATLIB_STORE"] = f"sqlite:///{tmp_path}/chat.db"
+    main(["rooms", "--workers", "2"])
+    assert f"rooms are kept in sqlite:///{tmp_path}/chat.db;" in capsys.readouterr().err
+    assert rooms_seen["workers"] == 2
+
+
+def test_a_secret_of_ones_own_is_left_as_it_is_and_not_shown(rooms_seen, capsys):
+    secret = "a secret of mine that is long enough"
+    os.environ["CHATLIB_SECRET"] = secret
+    main(["rooms"])
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "rooms are kept in memory:" in note
+    assert secret not in note
+    assert os.environ["CHATLIB_SECRET"] == secret
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rooms", "--store", "redis:x"], "expected the address of a store, 'memory:' or"),
+        (["rooms", "--store", "chat.db"], "expected the address of a store"),
+        (["rooms", "--store", "sqlite://chat.db"], "expected the address of a store"),
+        (["rooms", "--store", "sqlite:///:memory:"], "take 'memory:'"),
+        (["rooms", "--store", "sqlite:////nowhere/chat.db"], "there is no folder /nowhere"),
+        (["rooms", "--store", "sqlite:////tmp"], "it is a folder, and no file"),
+        (["rooms", "--store", f"sqlite:///{ROOT}"], "cannot keep messages in"),
+        (["rooms", "--workers", "2"], "memory: is for one process, and there are 2 workers; --sto"),
+        (["rooms", "--workers", "2", "--store", "memory:"], "memory: is for one process"),
+        (["chat", "--store", "memory:"], "--store is for rooms: chat keeps nothing"),
+    ],
+)
+def test_a_store_that_cannot_be_is_refused_in_one_line(arguments, says, rooms_seen, capsys):
+    assert says in refusal(capsys, *arguments)
+    assert "app" not in rooms_seen
+
+
+def test_a_secret_that_is_too_short_is_refused_in_one_line_and_not_shown(rooms_seen, capsys):
+    os.environ["CHATLIB_SECRET"] = "sesame"
+    line = refusal(capsys, "rooms")
+    assert "$CHATLIB_SECRET: expected a secret of at least 32 bytes, got 6" in line
+    assert "sesame" not in line
+
+
+def test_without_the_package_for_tokens_rooms_say_what_to_install(rooms_seen, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "chatlib.core.rooms.identity", raising=False)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    assert "pip install 'chatlib[rooms]'" in refusal(capsys, "rooms")
+
+
+TOKEN_OF = "a secret that this test knows, and long"
+
+
+@contextlib.asynccontextmanager
+async def in_a_room(address, name):
+    """Connect to the lobby, and give the connection once it is welcomed."""
+    from chatlib.core.rooms.identity import Tokens
+
+    headers = {"Authorization": f"Bearer {Tokens(TOKEN_OF).sign(name, 60)}"}
+    url = f"ws://{address}/rooms/lobby?last=0"
+    async with websockets.connect(url, proxy=None, additional_headers=headers) as client:
+        assert json.loads(await client.recv())["type"] == "welcome"
+        yield client
+
+
+async def frame_of(client, kind):
+    while (frame := json.loads(await client.recv()))["type"] != kind:
+        pass
+    return frame
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_told_to_stop_says_1012_to_clients_of_all_workers(workers, tmp_path):
+    async def talk(address, pid):
+        async with asyncio.timeout(40), contextlib.AsyncExitStack() as stack:
+            names = [f"guest {number}" for number in range(8)]
+            clients = [await stack.enter_async_context(in_a_room(address, n)) for n in names]
+            await clients[0].send('{"type":"say","key":"k1","text":"hello"}')
+            assert not (await frame_of(clients[0], "ack"))["again"]
+            for client in clients[1:]:
+                assert (await frame_of(client, "message"))["text"] == "hello"
+            os.kill(pid, signal.SIGTERM)
+            for client in clients:
+                with pytest.raises(websockets.ConnectionClosed) as closed:
+                    await frame_of(client, "nothing")
+                assert closed.value.rcvd.code == 1012
+
+    arguments = ["rooms", "--port", "0", "--workers", workers]
+    arguments += ["--store", f"sqlite:///{tmp_path}/chat.db"]
+    with chatlib_runs(*arguments, CHATLIB_SECRET=TOKEN_OF) as (address, output):
+        process = output.process
+        asyncio.run(talk(address, process.pid))
+        assert process.wait(20) in {0, -signal.SIGTERM}
+    text = "".join(output)
+    assert text.count("Started server process") == int(workers)
+    assert text.count("Finished server process") == int(workers)
+    assert "Traceback" not in text
+    assert "rooms are kept in sqlite:///" in text
+
+
+def test_what_was_said_before_a_restart_is_there_after_it_and_tokens_are_good(tmp_path):
+    async def say(address):
+        async with asyncio.timeout(20), in_a_room(address, "ana") as ana:
+            await ana.send('{"type":"say","key":"k1","text":"hello"}')
+            return await frame_of(ana, "ack")
+
+    arguments = ["rooms", "--port", "0", "--store", f"sqlite:///{tmp_path}/chat.db"]
+    acks = []
+    for _ in range(2):
+        with chatlib_runs(*arguments, CHATLIB_SECRET=TOKEN_OF) as (address, _):
+            acks.append(asyncio.run(say(address)))
+    assert acks[1] == acks[0] | {"again": True}

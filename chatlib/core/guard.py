@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -107,7 +107,7 @@ class Guard:
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
-        if not self.lets_in(scope):
+        if not lets_in(scope, self.origins):
             self.log_foreign(scope)
             await receive()  # websocket.connect, which comes before any answer
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
@@ -124,15 +124,6 @@ class Guard:
         finally:
             self.caps.leave(address)
 
-    def lets_in(self, scope: Scope) -> bool:
-        """Return whether the page that `scope` names may open a WebSocket."""
-        origins, hosts = headers_of(scope, b"origin"), headers_of(scope, b"host")
-        if not origins or "*" in self.origins:
-            return True
-        if len(origins) > 1 or len(hosts) > 1:
-            return False  # nobody can say which of them is true
-        return origins[0] in self.origins or any(is_same(origins[0], host) for host in hosts)
-
     def log(self, what: str, reason: str, scope: Scope) -> None:
         """Log what was done to a connection, and the reason, which is the same for each such."""
         args = (name_of(scope), what, reason)
@@ -146,6 +137,16 @@ class Guard:
         args = (name_of(scope), origin, host, remedy(origin, host))
         extra = {"reason": "foreign origin", "origin": origin, "host": host, **fields(scope)}
         self.lines.warning("foreign origin", what, *args, **extra)
+
+
+def lets_in(scope: Scope, allowed: Collection[str]) -> bool:
+    """Return whether a request is of no page, or of one of its own origin, or one of `allowed`."""
+    origins, hosts = headers_of(scope, b"origin"), headers_of(scope, b"host")
+    if not origins or "*" in allowed:
+        return True
+    if len(origins) > 1 or len(hosts) > 1:
+        return False  # nobody can say which of them is true
+    return origins[0] in allowed or any(is_same(origins[0], host) for host in hosts)
 
 
 def remedy(origin: str, host: str) -> str:

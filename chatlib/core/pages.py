@@ -1,4 +1,4 @@
-"""The page of an app, and the files that the pages share."""
+"""The page of an app, the files that the pages share, and those that are a page's own."""
 
 from pathlib import Path
 
@@ -7,11 +7,8 @@ from fastapi.responses import FileResponse
 
 FOLDER = Path(__file__).parent.parent / "pages"
 # The types are given, because Windows takes them from a registry that other programs write to.
-SHARED = {
-    "style.css": "text/css",
-    "protocol.css": "text/css",
-    "socket.js": "text/javascript",
-}
+TYPES = {".css": "text/css", ".js": "text/javascript"}
+SHARED = ("style.css", "protocol.css", "socket.js")
 HEADERS = {
     # A page may load nothing but this server's own files, and open a WebSocket to it alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -25,9 +22,11 @@ HEADERS = {
 def add_page(app: FastAPI, name: str) -> None:
     """Serve `chatlib/pages/{name}.html` at `/`, and what the pages share below `/pages`.
 
+    A page that has files of its own, in `chatlib/pages/{name}/`, gets them below `/pages/{name}`.
+
     Args:
         app: the app to add the page to.
-        name: `"echo"`, `"items"` or `"chat"`.
+        name: `"echo"`, `"items"`, `"chat"` or `"rooms"`.
 
     Raises:
         FileNotFoundError: there is no such page.
@@ -37,8 +36,10 @@ def add_page(app: FastAPI, name: str) -> None:
         known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.html")))
         raise FileNotFoundError(f"there is no page {name!r}; the pages are: {known}")
     add_file(app, "/", page, "text/html")
-    for file, media_type in SHARED.items():
-        add_file(app, f"/pages/{file}", FOLDER / file, media_type)
+    own = [file for file in sorted((FOLDER / name).glob("*")) if file.suffix in TYPES]
+    for file in (*(FOLDER / shared for shared in SHARED), *own):
+        path = file.relative_to(FOLDER).as_posix()
+        add_file(app, f"/pages/{path}", file, TYPES[file.suffix])
 
 
 def add_file(app: FastAPI, path: str, file: Path, media_type: str) -> None:

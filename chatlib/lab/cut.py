@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 from chatlib.lab.faults import CutAfter, CutReply, Direction, Rule, Stall
 from chatlib.lab.forwarder import RESET, Forwarder
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies
+from chatlib.lab.show import Page
 
 CALL_SECONDS = 10.0  # a guard: its thread never does anything long
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ class FaultProxy:
     """
 
     def __init__(self, server: HasPort | int) -> None:
-        self._target = server if isinstance(server, int) else server.port
+        self._target = port_of(server)
         self._forwarder = Forwarder((HOST, self._target))
         self.connections = 0
         self._links: set[asyncio.Task[None]] = set()
@@ -80,6 +81,15 @@ class FaultProxy:
     def ws_url(self, path: str = "/ws") -> str:
         """Return the address of `path` for a WebSocket client."""
         return f"ws://{HOST}:{self.port}{path}"
+
+    def show(self, path: str = "/", height: int = 420) -> Page:
+        """Return the page at `path`, to be shown inside the notebook, as the network brings it."""
+        return Page(self.http_url(""), self.port, path, height)
+
+    def forward_to(self, server: HasPort | int) -> None:
+        """Forward new connections to another server from now on, as a load balancer would."""
+        self._target = port_of(server)
+        self._forwarder.target = (HOST, self._target)
 
     def heal(self) -> None:
         """Forward everything again, and accept connections."""
@@ -209,6 +219,11 @@ class FaultProxy:
         rule = await self._forwarder.link(client)
         if rule is not None:
             rule.has_hit()
+
+
+def port_of(server: HasPort | int) -> int:
+    """Return where `server` listens."""
+    return server if isinstance(server, int) else server.port
 
 
 def bound(port: int) -> socket.socket:

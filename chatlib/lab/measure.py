@@ -5,14 +5,11 @@ lock with its clients, who are here.
 """
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chatlib.lab.child import Child, ChildError
 from chatlib.lab.crowd import Crowd, CrowdError, allow_files
 from chatlib.lab.measured import FANOUT, program
 
@@ -60,20 +57,12 @@ class Trial:
             "watched": watched,
         }
         self._crowd: Crowd | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._child: Child | None = None
 
     def __enter__(self) -> "Trial":
         self.stop()
         allow_files()
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from chatlib.lab.measured import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+        self._child = Child("from chatlib.lab.measured import main; main()")
         _running.add(self)
         return self
 
@@ -83,7 +72,7 @@ class Trial:
     def connect(self) -> None:
         """Wait for the server, and have the clients come in. Harmless if they are in."""
         if self._crowd is None:
-            port = self._ask(json.dumps(self._order))
+            port = self._ask(self._order)
             with self._explained():
                 self._crowd = Crowd(port, self.members, compression=self.compression)
 
@@ -118,11 +107,9 @@ class Trial:
         if self._crowd is not None:
             self._crowd.close()
             self._crowd = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-            self._errors.close()
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
     def _each(self, what: str, in_flight: int, deliveries: int) -> float:
         """Return by how much the server's count of `what` goes up for one delivery."""
@@ -138,20 +125,15 @@ class Trial:
             self._crowd.deliver(messages, in_flight)
         return messages * self.members
 
-    def _ask(self, line: str) -> Any:
-        if self._process is None:
+    def _ask(self, what: object) -> Any:
+        if self._child is None:
             raise MeasureError("a trial runs inside `with`: with Trial(…) as trial: …")
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        answer = ""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        if not answer:
+        try:
+            self._child.order(what)
+            return self._child.answer()
+        except ChildError:
             with self._explained():
-                raise CrowdError("the server has ended")
-        return json.loads(answer)
+                raise CrowdError("the server has ended") from None
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -159,8 +141,7 @@ class Trial:
         try:
             yield
         except (CrowdError, OSError) as error:
-            self._errors.seek(0)
-            last = self._errors.read().strip().rpartition("\n")[2]
+            last = self._child.last_words if self._child is not None else ""
             says = f"; the server says: {last}" if last else ""
             raise MeasureError(f"{error}{says}") from None
 

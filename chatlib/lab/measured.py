@@ -159,7 +159,7 @@ def main() -> None:
         print(sock.getsockname()[1], file=answers, flush=True)
         while True:
             result: Any = None
-            match lines.get().decode().strip():
+            match json.loads(lines.get()):
                 case "cpu":
                     result = time.process_time()
                 case "writes":

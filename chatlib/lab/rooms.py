@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from chatlib.core.protocol import CHANGED, FORBIDDEN, UNAUTHENTICATED
+from chatlib.core.rooms.protocol import CHANGED, FORBIDDEN, UNAUTHENTICATED
 from chatlib.lab.words import count, printable, quoted
 
 PATH = re.compile(r"/rooms/[^/]+$")

@@ -12,7 +12,6 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from chatlib.stores.locks import Held, is_held
@@ -137,8 +136,10 @@ class Doorbell:
             self._held.close()
             self._held = None
 
-    def _others(self, end: str) -> Iterator[str]:
-        with contextlib.suppress(OSError):  # the folder is gone, or something else is there
-            for entry in self._folder.iterdir():
-                if entry.suffix == end and entry.stem != self.name:
-                    yield entry.stem
+    def _others(self, end: str) -> list[str]:
+        try:
+            files = os.listdir(self._folder)  # noqa: PTH208 - names alone, with each batch
+        except OSError:  # the folder is gone, or something else is there
+            return []
+        names = [file.removesuffix(end) for file in files if file.endswith(end)]
+        return [name for name in names if name != self.name]

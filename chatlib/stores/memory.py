@@ -21,6 +21,7 @@ from chatlib.stores.store import (
     Receipt,
     expect_message,
     expect_name,
+    expect_part,
     next_tag,
 )
 
@@ -118,7 +119,7 @@ class MemoryStore:
         limit: int = LIMIT,
     ) -> Page:
         """Return a part of the log, as `Store.read` says."""
-        expect_name("room", room)
+        expect_part(room, after, before)
         with self._lock:
             log = self._logs.get(room, EMPTY)
             first, head = log.first, log.head

@@ -33,6 +33,7 @@ from chatlib.stores.store import (
     Unsure,
     expect_message,
     expect_name,
+    expect_part,
 )
 
 T = TypeVar("T")
@@ -133,8 +134,7 @@ class SQLiteStore:
         """Keep `body`, as `Store.append` says."""
         expect_message(room, key, body)
         self._expect_open(NotKept)
-        receipt: Receipt = await self._writer.do((room, key, body))
-        return receipt
+        return await self._writer.do((room, key, body))  # type: ignore[no-any-return]
 
     async def read(
         self,
@@ -145,7 +145,7 @@ class SQLiteStore:
         limit: int = LIMIT,
     ) -> Page:
         """Return a part of the log, as `Store.read` says."""
-        expect_name("room", room)
+        expect_part(room, after, before)
         return await self._ask(lambda file: read_page(file, room, after, before, limit))
 
     async def heads(self, rooms: Iterable[str]) -> dict[str, Cursor]:

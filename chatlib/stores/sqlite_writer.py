@@ -21,22 +21,9 @@ MOST = 500  # jobs in one transaction
 MOST_BYTES = 256 * 1024  # of bodies, and one more: members are told of them all at once
 
 Job = Callable[[Batch], Any] | Message  # a message is to be appended
-Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
-
-
-class Waiting:
-    """A job that waits for its transaction, and who waits for it.
-
-    Attributes:
-        since: when it came.
-    """
-
-    __slots__ = ("job", "result", "since")
-
-    def __init__(self, job: Job, result: "asyncio.Future[Any] | None") -> None:
-        self.job = job
-        self.result = result
-        self.since = time.monotonic()
+Waiting = tuple[Job, "asyncio.Future[Any] | None", float]  # who waits for it, and since when
+Kept = tuple[Batch, list[Any]]  # what was committed, and the result of each of its jobs
+Outcome = tuple["asyncio.Future[Any]", Any]  # who waits, and for what
 
 
 class Writer:
@@ -66,33 +53,34 @@ class Writer:
         self._waiting: deque[Waiting] = deque()
         self._taken: list[Waiting] = []
         self._idle = self._closing = False
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name="chatlib writer", daemon=True)
         self._thread.start()
 
-    async def do(self, job: Job) -> Any:
-        """Do `job` in one of the next transactions; return what it returns once that is committed.
+    def do(self, job: Job) -> "asyncio.Future[Any]":
+        """Do `job` in one of the next transactions; await what it returns, once it is committed.
 
-        Cancelling it leaves the job where it is.
+        Cancelling that leaves the job where it is.
 
         Raises:
             NotKept: nothing of it is in the file: it was refused, or had no turn within `patience`.
             Unsure: the commit failed, or took more than `patience`.
         """
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._put(Waiting(job, result))
-        return await result
+        self._put(job, result)
+        return result
 
     def submit(self, job: Job) -> None:
         """Do `job` in one of the next transactions, and tell nobody what became of it."""
         with contextlib.suppress(NotKept):
-            self._put(Waiting(job, None))
+            self._put(job, None)
 
-    def _put(self, waiting: Waiting) -> None:
-        with self._ready:
+    def _put(self, job: Job, result: "asyncio.Future[Any] | None") -> None:
+        with self._lock:
             if self._closing:
                 raise NotKept("the store is closed")
-            self._waiting.append(waiting)
+            self._waiting.append((job, result, time.monotonic()))
             if self._idle:
                 self._ready.notify()
 
@@ -100,13 +88,13 @@ class Writer:
         """Tell those who wait for longer than `patience`. To be called from time to time."""
         longest = time.monotonic() - self._patience
         late: list[Waiting] = []
-        with self._ready:
-            while self._waiting and self._waiting[0].since < longest:
+        with self._lock:
+            while self._waiting and self._waiting[0][2] < longest:
                 late.append(self._waiting.popleft())
             taken = self._taken
         why = f"no turn within {self._patience:g} seconds: the file is locked, or the disk too slow"
         tell(late, None, NotKept(why))
-        if taken and taken[0].since < longest - self._patience:
+        if taken and taken[0][2] < longest - self._patience:
             tell(taken, None, Unsure(f"the disk did not answer within {self._patience:g} seconds"))
 
     @property
@@ -126,9 +114,12 @@ class Writer:
             with self._turnstile.turn():
                 # What waits is taken now: what lost its patience before is not kept for sure.
                 self._taken = self._take()
-                if self._taken:
-                    self._write(self._taken)
-                self._taken = []
+                if not self._taken:
+                    continue
+                kept = self._write(self._taken)
+            # After the turn: the event loop may hold up this thread, but not other processes.
+            self._tell(self._taken, kept)
+            self._taken = []
         with self._turnstile.turn():  # closing may checkpoint
             self._link.drop()
         self._turnstile.close()
@@ -146,27 +137,34 @@ class Writer:
         """Return the jobs of the next transaction."""
         taken: list[Waiting] = []
         size = 0
-        with self._ready:
+        with self._lock:
             while self._waiting and len(taken) < MOST and size < MOST_BYTES:
                 waiting = self._waiting.popleft()
                 taken.append(waiting)
-                if isinstance(waiting.job, tuple):
-                    size += len(waiting.job[2])
+                job = waiting[0]
+                if isinstance(job, tuple):
+                    size += len(job[2])
         return taken
 
-    def _write(self, taken: list[Waiting]) -> None:
-        """Do the jobs that were `taken`, and tell those who wait."""
+    def _tell(self, taken: list[Waiting], kept: Kept | NotKept | Unsure) -> None:
+        """Tell everybody what became of the jobs that were `taken`."""
+        if not isinstance(kept, tuple):
+            tell(taken, None, kept)
+            return
+        batch, results = kept
         try:
-            batch, results = self._transaction([waiting.job for waiting in taken])
-        except (NotKept, Unsure) as error:
-            tell(taken, None, error)
-        else:
-            try:
-                self._on_kept(batch)
-            finally:
-                tell(taken, results, None)
+            self._on_kept(batch)
+        finally:
+            tell(taken, results, None)
 
-    def _transaction(self, jobs: list[Job]) -> tuple[Batch, list[Any]]:
+    def _write(self, taken: list[Waiting]) -> Kept | NotKept | Unsure:
+        """Do the jobs that were `taken`; return what is committed, or why nothing is."""
+        try:
+            return self._transaction([job for job, _, _ in taken])
+        except (NotKept, Unsure) as error:
+            return error
+
+    def _transaction(self, jobs: list[Job]) -> Kept:
         """Do `jobs`; return the batch and their results once it is committed."""
         committing = False
         try:
@@ -217,16 +215,16 @@ def changed_nothing(error: Exception) -> bool:
 def tell(jobs: list[Waiting], results: list[Any] | None, error: Exception | None) -> None:
     """Tell those who wait for `jobs` their results, or one error for all. In any thread."""
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[Outcome]] = defaultdict(list)
-    for waiting, result in zip(jobs, results or [None] * len(jobs), strict=True):
-        if waiting.result is not None:
-            by_loop[waiting.result.get_loop()].append((waiting.result, result, error))
+    for (_, future, _), result in zip(jobs, results or [None] * len(jobs), strict=True):
+        if future is not None:
+            by_loop[future.get_loop()].append((future, result))
     for loop, outcomes in by_loop.items():
-        call_in(loop, settle, outcomes)
+        call_in(loop, settle, outcomes, error)
 
 
-def settle(outcomes: list[Outcome]) -> None:
+def settle(outcomes: list[Outcome], error: Exception | None) -> None:
     """Tell who waits what became of their jobs. In their event loop."""
-    for future, result, error in outcomes:
+    for future, result in outcomes:
         if future.done():
             continue  # cancelled
         if error is not None:

@@ -165,6 +165,9 @@ class Store(Protocol):
         """Return the `limit` entries that follow `after`, or come last before the id `before`.
 
         With neither: the newest ones.
+
+        Raises:
+            ValueError: both are given, or `room` cannot be a name.
         """
         raise NotImplementedError
 
@@ -214,11 +217,18 @@ def expect_message(room: str, key: str, body: bytes) -> None:
         raise ValueError(f"expected a body of at most {BODY_BYTES} bytes, got {len(body)}")
 
 
+def expect_part(room: str, after: Cursor | None, before: int | None) -> None:
+    """Raise `ValueError` unless a store can be asked for this part of a log."""
+    expect_name("room", room)
+    if after is not None and before is not None:
+        raise ValueError(f"expected `after` or `before`, got both: {after} and {before}")
+
+
 def expect_name(what: str, name: str) -> None:
     """Raise `ValueError` unless `name` can be the name of a room or a person, or a key."""
     if not isinstance(name, str):
         raise TypeError(f"expected the {what} as text, got {type(name).__name__}")
     if not 0 < len(name) <= NAME_CHARACTERS:
         raise ValueError(f"expected a {what} of 1 to {NAME_CHARACTERS} characters, got {len(name)}")
-    if UNFIT.search(name):
+    if not (name.isascii() and name.isprintable()) and UNFIT.search(name):
         raise ValueError(f"expected a {what} that UTF-8 can express, without NUL: {name!r}")

@@ -6,7 +6,7 @@ import contextvars
 import gc
 
 import pytest
-from rooms import in_loop, turn
+from joining import in_loop, turn
 
 from chatlib.core.atonce import AtOnce
 

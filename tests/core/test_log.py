@@ -8,8 +8,8 @@ import threading
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from joining import Clock, in_loop, joined
 from live import CLOSE
-from rooms import Clock, in_loop, joined
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from fastapi import WebSocketDisconnect
-from rooms import Clock, in_loop, joined, publish_all, turn
+from joining import Clock, in_loop, joined, publish_all, turn
 
 from chatlib import Room
 from chatlib.core.patience import Judged, Patience

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi import WebSocketDisconnect
+from joining import in_loop, joined, publish_all, turn
 from lines import FakeLine, FakeSocket
-from rooms import in_loop, joined, publish_all, turn
 
 from chatlib import Room
 from chatlib.core import turn as turn_module

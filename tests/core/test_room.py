@@ -11,9 +11,9 @@ import websockets
 from fastapi import WebSocket, WebSocketDisconnect
 from hypothesis import given
 from hypothesis import strategies as st
+from joining import Clock, in_loop, joined, publish_all, turn
 from lines import FakeSocket
 from live import GUARD_SECONDS, app_on, conversation, read_all, size
-from rooms import Clock, in_loop, joined, publish_all, turn
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketState
 

@@ -375,6 +375,26 @@ def test_a_rule_that_cannot_be_is_refused_and_changes_nothing(network, join, cal
     assert passes(*join())
 
 
+def test_new_connections_can_be_forwarded_to_another_server(network, join):
+    client, server = join()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(GUARD_SECONDS)
+        network.forward_to(other.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", network.port)) as later:
+            end, _ = other.accept()
+            with end:
+                later.sendall(b"to the other one")
+                assert receive(end, 16) == b"to the other one"
+    client.sendall(b"as before")
+    assert receive(server, 9) == b"as before"
+
+
+def test_a_page_comes_through_it(network):
+    page = network.show("/chat", height=300)
+    assert page.url == f"http://127.0.0.1:{network.port}/chat"
+    assert page.height == 300
+
+
 def test_it_says_what_it_does(network):
     target = repr(network).split(",")[0]
     assert repr(network) == f"{target}, all passes, 0 open>"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatlib.chat import app as chat
-from chatlib.core.identity import Tokens
+from chatlib.core.rooms.identity import Tokens
 from chatlib.echo import app as echo
 from chatlib.items import app as items
 from chatlib.lab.mermaid import directive
@@ -421,7 +421,7 @@ def test_of_very_many_events_the_first_are_drawn():
 
 def test_frames_of_the_rooms_are_shown_in_words_and_without_tags():
     async def body(server: Server) -> None:
-        token = Tokens(SECRET).sign("ana", 60)
+        token = Tokens(SECRET).sign("ana", 3600)
         headers = {"Authorization": f"Bearer {token}"}
         path = "/rooms/lobby"
         with trace(server, {path: "Ana"}) as drawing:

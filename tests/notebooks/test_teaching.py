@@ -27,6 +27,12 @@ TERMS = {
     "event-loop iteration": "04",
     "CPU time": "05",
     "GIL": "05",
+    "replay": "07",
+    "epoch": "07",
+    "at-least-once delivery": "07",
+    "idempotency key": "07",
+    "split brain": "07",
+    "lease": "07",
 }
 OLD = r"(?i)\b(mend(s|ed|ing)?|dearer|nonetheless|whilst|amongst|thereupon|hence(forth)?|nought)\b"
 

@@ -14,7 +14,7 @@ import pytest
 from chatlib.stores.contract.tools import Listener, fill, ids, opened
 from chatlib.stores.locks import Turnstile
 from chatlib.stores.sqlite import SQLiteStore
-from chatlib.stores.store import START, Cursor, NotKept
+from chatlib.stores.store import START, Cursor, NotKept, next_tag
 
 GUARD_SECONDS = 30.0
 
@@ -183,7 +183,7 @@ def test_the_folder_of_the_bells_may_be_removed(path):
             ear = Listener()
             await store.hear("lobby", ear)
             await other.enter("lobby", "ana")
-            shutil.rmtree(f"{path}-workers")
+            shutil.rmtree(f"{path}-workers", ignore_errors=True)
             await fill(other, "lobby", 2)
             await ear.until(lambda: 2 in ear.heads)  # by looking, if not by a ring
             await ear.until(lambda: there(store))
@@ -265,6 +265,51 @@ def test_reading_leaves_nothing_in_the_file(path):
             with contextlib.closing(sqlite3.connect(path)) as file:
                 for table in ("rooms", "messages", "people"):
                     assert file.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+    run(scenario)
+
+
+def test_keys_that_are_kept_already_among_many_new_ones_are_told(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            kept = await fill(store, "lobby", 2)
+            keys = [f"new {n}" for n in range(200)]
+            keys[150] = keys[12]  # one more of this transaction, and two of an earlier one
+            keys[63], keys[120] = "k1", "k2"
+            turnstile = Turnstile(str(path))
+            with turnstile.turn():  # so that all are written in one transaction
+                rooms = ["other" if n % 3 else "lobby" for n in range(200)]
+                appends = [
+                    asyncio.ensure_future(store.append(room, key, b"x"))
+                    for room, key in zip(rooms, keys, strict=True)
+                ]
+                await asyncio.sleep(0)
+            turnstile.close()
+            receipts = await asyncio.gather(*appends)
+            assert [n for n in range(200) if receipts[n].again] == [63, 120, 150]
+            first = [*kept, receipts[12]]
+            for receipt, again in zip(first, (63, 120, 150), strict=True):
+                assert receipts[again][:2] == receipt[:2]
+            for room in ("lobby", "other"):
+                page = await store.read(room)
+                expected = ["k1", "k2"] if room == "lobby" else []
+                for key in (key for r, key in zip(rooms, keys, strict=True) if r == room):
+                    expected += [] if key in expected else [key]
+                assert [entry.key for entry in page.entries] == expected
+                assert ids(page) == [*range(1, len(expected) + 1)]
+                for before, entry in zip(page.entries, page.entries[1:], strict=False):
+                    assert entry.tag == next_tag(before.tag, entry.body)
+
+    run(scenario)
+
+
+def test_a_body_that_was_changed_by_hand_to_text_is_read_as_bytes(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            await fill(store, "lobby", 1)
+            with contextlib.closing(sqlite3.connect(path)) as file, file:
+                file.execute("UPDATE messages SET body = 'changed'")
+            assert [entry.body for entry in (await store.read("lobby")).entries] == [b"changed"]
 
     run(scenario)
 

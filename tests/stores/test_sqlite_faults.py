@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,10 @@ def run(scenario):
 
 
 def replace_by_a_file(folder):
-    shutil.rmtree(folder)
-    folder.write_text("no folder")
+    while not folder.is_file():  # a store may remove its bell, or make it anew, at any moment
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.write_text("no folder")
 
 
 def remove(*paths):
@@ -98,12 +100,14 @@ def test_something_else_in_the_place_of_the_bells_costs_nothing_but_the_bells(pa
             ear, far = Listener(), Listener()
             await store.hear("lobby", ear)
             await store.enter("lobby", "ana")
+            await other.enter("lobby", "ben")
             replace_by_a_file(folder)
             await fill(other, "lobby", 1)
             await ear.until(lambda: 1 in ear.heads)
-            await people_are(other, {})  # nobody can find out any more that this one lives
+            await people_are(other, {"ben": 1})  # it cannot find out any more that the other lives
             remove(folder)
-            await people_are(other, {"ana": 1})
+            for each in (store, other):  # so both bells are there again
+                await people_are(each, {"ana": 1, "ben": 1})
             await other.hear("lobby", far)
             store.shout("lobby", b"by the bell alone")
             await far.until(lambda: far.shouts == [b"by the bell alone"])
@@ -421,5 +425,28 @@ def test_a_transaction_of_big_messages_has_few_of_them(path):
             await asyncio.gather(*appends)
             await ear.until(lambda: len(ear.entries) == 10)
             assert max(counts) == 3  # 300,000 bytes
+
+    run(scenario)
+
+
+def test_others_have_their_turn_while_one_tells_what_it_has_kept(path):
+    turns = []
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store:
+            tell = store._writer._on_kept
+
+            def tell_in_a_turn_of_others(batch):
+                turnstile = Turnstile(str(path))  # as another process has it
+                with closing(turnstile), turnstile.turn(patience=GUARD_SECONDS / 2):
+                    turns.append(batch)
+                    tell(batch)
+
+            store._writer._on_kept = tell_in_a_turn_of_others
+            ear = Listener()
+            await store.hear("lobby", ear)
+            await fill(store, "lobby", 2)
+            await ear.until(lambda: len(ear.entries) == 2)
+            assert len(turns) == 2
 
     run(scenario)

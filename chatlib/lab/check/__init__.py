@@ -20,6 +20,8 @@ from chatlib.lab.check.rules import (
     chapter_05_once_a_turn,
     chapter_06_follow,
     chapter_06_presence,
+    chapter_07_outbox,
+    chapter_07_resume,
     open_fault,
     open_topics,
 )
@@ -40,9 +42,11 @@ __all__ = [
     "items",
     "joined",
     "once_a_turn",
+    "outbox",
     "patience",
     "ping",
     "presence",
+    "resume",
     "say",
     "shout",
     "summary",
@@ -141,6 +145,16 @@ def follow(function: Any) -> Report:
 def presence(app: Any) -> Report:
     """Try the exercise of chapter 06: `app` tells who is here, once for all tabs of a user."""
     return noted(report_on_app("presence", chapter_06_presence.PRESENCE, app))
+
+
+def resume(log_class: Any) -> Report:
+    """Try the exercise of chapter 07: a `log_class` whose `resume` knows its own history."""
+    return noted(report_on("resume", chapter_07_resume.RESUME, log_class))
+
+
+def outbox(outbox_class: Any) -> Report:
+    """Try the exercise of chapter 07: an `outbox_class` that keeps what has no ack."""
+    return noted(report_on("outbox", chapter_07_outbox.OUTBOX, outbox_class))
 
 
 def fault(app: Any) -> Report:

@@ -24,6 +24,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "04_when_it_breaks": ("cursor_log", "patience"),
     "05_fan_out": ("encode", "once_a_turn"),
     "06_in_your_own_app": ("follow", "presence"),
+    "07_rooms_that_remember": ("resume", "outbox"),
     "open_exercises": ("fault", "topics"),
 }
 MARKER = ".chatlib-course.json"  # `python -m chatlib course FOLDER` puts it there

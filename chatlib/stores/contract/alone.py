@@ -132,6 +132,16 @@ class StoreContract:
 
         run(make, scenario)
 
+    def test_what_follows_a_cursor_and_comes_before_an_id_is_not_asked_at_once(
+        self, make: Make
+    ) -> None:
+        async def scenario(store: Store) -> None:
+            for after in (START, Cursor(1, "0123abcd")):
+                with pytest.raises(ValueError, match="expected `after` or `before`, got both"):
+                    await store.read("lobby", after=after, before=1)
+
+        run(make, scenario)
+
     def test_a_cursor_of_another_history_has_diverged(self, make: Make) -> None:
         async def scenario(store: Store) -> None:
             receipts = await fill(store, "lobby", 3)

@@ -1,7 +1,6 @@
 """The rules of the first exercise of chapter 04: a log that tells what was lost."""
 
 import gc
-import inspect
 import random
 import sys
 import types
@@ -11,6 +10,7 @@ from typing import Any
 
 from chatlib.lab.check.report import Rules
 from chatlib.lab.check.tools.bench import Wrong, expect, shorten
+from chatlib.lab.check.tools.calling import expect_plain
 from chatlib.lab.check.tools.puppet import new
 
 CURSOR_LOG = Rules()
@@ -170,14 +170,6 @@ def read(log: Any, cursor: int) -> Found:
     if not isinstance(three[0], Iterable) or isinstance(three[0], str | bytes | dict):
         raise Wrong("three things: a list of messages, the next cursor, lost or not", shorten(got))
     return list(three[0]), three[1], three[2]
-
-
-def expect_plain(name: str, got: Any) -> None:
-    """Raise `Wrong` where a method, which is called without `await`, gave a coroutine."""
-    if inspect.iscoroutine(got):
-        got.close()
-        hint = f"write `def {name}`: there is nothing to wait for"
-        raise Wrong(f"{name} to be a plain function", "`async def`", hint=hint)
 
 
 def size_of(kept: Any) -> int:

@@ -123,6 +123,14 @@ def expect_function(function: Any, takes: str, count: int | None = None) -> None
         raise Wrong(wanted, has, hint=f"its parameters are {takes}") from None
 
 
+def expect_plain(name: str, got: Any) -> None:
+    """Raise `Wrong` where a method, which is called without `await`, gave a coroutine."""
+    if inspect.iscoroutine(got):
+        got.close()
+        hint = f"write `def {name}`: there is nothing to wait for"
+        raise Wrong(f"{name} to be a plain function", "`async def`", hint=hint)
+
+
 def expect_returned(
     got: Any, kind: type | tuple[type, ...], words: str, hint: str | None = None
 ) -> None:

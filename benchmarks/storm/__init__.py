@@ -1,0 +1,1 @@
+"""The kill test: clients talk, everything fails at random, and nothing may be lost in silence."""

@@ -1,0 +1,103 @@
+"""What the storm does to the file of a SQLite store."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from chatlib.stores.locks import Turnstile
+
+SMALL_BYTES = 1 << 30  # a file system of less than this may be filled
+ENDS = ("", "-wal", "-shm")  # of the names of SQLite's files
+
+
+class StoreFile:
+    """The file, and those beside it. All of this blocks.
+
+    Args:
+        path: of the file.
+        room: whose messages are looked at.
+    """
+
+    def __init__(self, path: Path, room: str) -> None:
+        self.path = path
+        self.room = room
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to the file, as of another program.
+
+        It is closed in a turn of its own, since closing may checkpoint: see `locks.Turnstile`.
+        """
+        file = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+        try:
+            yield file
+        finally:
+            turnstile = Turnstile(str(self.path))
+            with turnstile.turn():
+                file.close()
+            turnstile.close()
+
+    def lock(self, seconds: float) -> None:
+        """Lock the file for writing. If others have it locked for long, do not."""
+        with contextlib.suppress(sqlite3.OperationalError), self.opened() as file:
+            file.execute("BEGIN IMMEDIATE")
+            time.sleep(seconds)
+            file.execute("ROLLBACK")
+
+    def copy(self) -> int:
+        """Copy it, as a backup does; return the newest message of the copy."""
+        with self.opened() as file, contextlib.closing(sqlite3.connect(self._copy)) as target:
+            file.backup(target)
+            row = target.execute("SELECT head FROM rooms WHERE room = ?", (self.room,)).fetchone()
+        return row[0] if row else 0
+
+    @property
+    def _copy(self) -> Path:
+        return Path(f"{self.path}-copy")
+
+    def delete(self) -> None:
+        """Delete it. Nobody may have it open."""
+        for end in ENDS:
+            Path(f"{self.path}{end}").unlink(missing_ok=True)
+
+    def restore(self) -> None:
+        """Put the copy in its place. Nobody may have it open."""
+        self.delete()
+        self._copy.rename(self.path)
+
+    def people_elsewhere(self, worker: int | None) -> set[str]:
+        """Return who is connected to another worker than that process."""
+        with self.opened() as file:
+            rows = file.execute("SELECT name, worker FROM people WHERE room = ?", (self.room,))
+            return {name for name, where in rows if not where.startswith(f"{worker}-")}
+
+    def remove_bells(self) -> None:
+        """Remove the folder of the bells."""
+        shutil.rmtree(f"{self.path}-workers", ignore_errors=True)
+
+    @property
+    def log_size(self) -> int:
+        """How many bytes the write-ahead log has."""
+        with contextlib.suppress(FileNotFoundError):
+            return Path(f"{self.path}-wal").stat().st_size
+        return 0
+
+    def is_on_small_disk(self) -> bool:
+        """Return whether it is on a file system that may be filled."""
+        disk = os.statvfs(self.path.parent)
+        return disk.f_blocks * disk.f_frsize < SMALL_BYTES
+
+    def fill_disk(self, seconds: float) -> None:
+        """Have no room left on its file system for so long."""
+        ballast = self.path.parent / f"ballast-{time.monotonic_ns()}"
+        with ballast.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
+            time.sleep(seconds)
+        ballast.unlink()

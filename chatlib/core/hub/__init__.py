@@ -1,0 +1,1 @@
+"""The hub: rooms of a store, for the WebSockets of any app."""
