@@ -92,7 +92,8 @@ class Report:
     def __repr__(self) -> str:
         longest = max((len(rule.says) for rule, _, _ in self.lines), default=0)
         width = min(longest, WIDTH - len("    ·  not tried yet"))
-        rows = [f"  {mark} {rule.says:<{width}}  {came}".rstrip() for rule, mark, came in self.lines]
+        rows = [f"  {mark} {rule.says:<{width}}  {came}" for rule, mark, came in self.lines]
+        rows = [row.rstrip() for row in rows]
         fit = [len(row) <= WIDTH and "\n" not in row for row in rows]
         told = [fits for fits, (_, _, came) in zip(fit, self.lines, strict=True) if came]
         # One alone beside its rule, and others below theirs, looks like a missing line break.
