@@ -10,6 +10,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -425,9 +426,11 @@ async def test_too_many_connections_are_a_reason_to_wait_for_five_seconds():
                 joined(server, keep_trying=True, on_event=told).__aenter__()
             )
             assert (await told.next(Lost)).seconds >= 5
+            before = asyncio.all_tasks()
             trying.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await trying
+            assert len(before - asyncio.all_tasks()) == 2  # and the one that held the connection
 
 
 # A server that answers otherwise
@@ -475,7 +478,10 @@ async def test_whoever_is_told_to_slow_down_does_and_loses_nothing():
 
 
 def scripted(*talks):
-    """An app that does what each of `talks` says, for one connection after the other."""
+    """A server that does what each of `talks` says, for one connection after the other.
+
+    Each that a client has ended can be taken from its semaphore `ended`.
+    """
     app, waiting = FastAPI(), [*talks]
 
     @app.websocket("/rooms/{room}")
@@ -485,8 +491,11 @@ def scripted(*talks):
             await waiting.pop(0)(websocket)
             while True:
                 await websocket.receive_text()
+        server.ended.release()
 
-    return Server(app)
+    server = Server(app)
+    server.ended = threading.Semaphore(0)
+    return server
 
 
 async def welcome(websocket, history="complete", **more):
@@ -545,6 +554,7 @@ async def test_if_the_server_breaks_its_word_the_client_reconnects_at_its_cursor
         async with joined(server, on_event=told) as room:
             assert await texts(room, 2) == ["1", "2"]
             assert (await told.next(Lost)).seconds == 0.0
+            await asyncio.to_thread(server.ended.acquire)
 
 
 @in_a_loop
@@ -576,14 +586,26 @@ async def test_a_welcome_that_does_not_fit_the_cursor_is_not_believed(more):
 @in_a_loop
 async def test_a_connection_with_beats_alone_is_kept():
     async def beats(websocket):
-        await welcome(websocket, "new", beat=0.1)
-        for _ in range(10):  # for longer than the client would wait for the first one
-            await asyncio.sleep(0.1)
+        await welcome(websocket, "new", beat=0.5)
+        for _ in range(7):  # for longer than the client would wait for the first one
+            await asyncio.sleep(0.2)
             await websocket.send_json({"type": "beat", "room": "lobby", "head": 0})
         await message(websocket, 1)
 
     with scripted(beats) as server:
-        async with joined(server, grace=0.4) as room:
+        async with joined(server, grace=0.5) as room:
+            assert await texts(room, 1) == ["1"]
+
+
+@in_a_loop
+async def test_a_connection_is_quiet_for_as_long_as_the_server_said_and_is_kept():
+    async def quiet(websocket):
+        await welcome(websocket, "new", beat=3600)
+        await asyncio.sleep(0.2)
+        await message(websocket, 1)
+
+    with scripted(quiet) as server:
+        async with joined(server, grace=0.01) as room:
             assert await texts(room, 1) == ["1"]
 
 
@@ -736,16 +758,28 @@ def test_of_two_gaps_with_nothing_between_the_worse_one_is_told(histories):
 # An app that does not read
 
 
+def never():
+    """Seconds between tries that a test would wait for in vain."""
+    return itertools.repeat(3600.0)
+
+
 @in_a_loop
 async def test_an_app_that_does_not_iterate_is_acknowledged_and_misses_nothing(server):
-    async with joined(server, buffer=10) as room, joined(server, "bob") as bob:
+    """What was dropped comes again at once, as often as it takes, as if nothing had happened."""
+    told = Told()
+    options = {"buffer": 10, "on_event": told, "reconnect_delays": never}
+    async with joined(server, **options) as room, joined(server, "bob") as bob:
         assert (await say_all(room, *map(str, range(50))))[-1].id == 50
         assert room.unread == 10
-        for number in range(50, 100):
+        for number in range(50, 98):
             await bob.say(str(number))
-        assert await texts(room, 100) == [str(number) for number in range(100)]
+        first = await texts(room, 5)
+        await say_all(room, "98", "99")  # there is room for these now, but not in their place
+        assert first + await texts(room, 95) == [str(number) for number in range(100)]
         await bob.say("live")
         assert await texts(room, 1) == ["live"]
+    while not told.events.empty():
+        assert not isinstance(told.events.get_nowait(), Lost)
 
 
 @in_a_loop
@@ -1078,6 +1112,17 @@ def test_a_blocking_say_that_times_out_may_be_said_again_with_its_key(server, ne
         room.say("hello", key="k")
         room.say("end")
         assert [room.receive(GUARD_SECONDS).text for _ in range(2)] == ["hello", "end"]
+
+
+def test_a_blocking_say_that_times_out_is_not_tried_again(network):
+    with blocking(network) as room:
+        network.stall("up")
+        with pytest.raises(TimeoutError):
+            room.say("hello", timeout=0.05)
+        network.cut()
+        network.heal()
+        room.say("end")
+        assert room.receive(GUARD_SECONDS).text == "end"
 
 
 def test_a_blocking_iteration_tells_of_gaps_and_ends_when_the_room_is_left(server):

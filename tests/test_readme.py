@@ -14,7 +14,9 @@ import pytest
 import websockets
 
 from chatlib.__main__ import GC_THRESHOLDS
+from chatlib.core.rooms.identity import Tokens
 from chatlib.lab.serve import Server
+from chatlib.rooms import create_app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -32,11 +34,11 @@ def run(source):
 
 
 def test_every_snippet_is_run_by_a_test_here():
-    assert len(fences("python")) == 5
+    assert len(fences("python")) == 6
 
 
 def test_the_rooms_carry_what_a_member_and_a_plain_route_say():
-    app = run(fences("python")[4])["app"]
+    app = run(fences("python")[5])["app"]
 
     async def talk(server):
         url = server.ws_url("/topics/news?user=ana")
@@ -98,6 +100,24 @@ def test_the_orders_are_followed_and_remembered(tmp_path, monkeypatch):
         asyncio.run(talk(server))
 
 
+def test_the_client_says_hello_and_hears_the_room():
+    names = run(fences("python")[3])
+    secret = "0123456789" * 4
+    token = Tokens(secret).sign("ana", 3600)
+
+    async def talk(server):
+        printed = asyncio.get_running_loop().create_future()
+        names["print"] = lambda *words: printed.set_result(words)
+        greeting = asyncio.create_task(names["greet"](server.ws_url("/rooms/lobby"), token))
+        async with asyncio.timeout(20):
+            assert await printed == ("ana", "hello")
+        greeting.cancel()
+        await asyncio.wait([greeting])
+
+    with Server(create_app(secret=secret)) as server:
+        asyncio.run(talk(server))
+
+
 def test_the_settings_of_the_garbage_collector_are_possible_and_those_of_the_finished_apps():
     show = "print(gc.get_freeze_count() > 0, gc.get_threshold())"
     command = [sys.executable, "-c", fences("python")[1] + show]
@@ -107,7 +127,7 @@ def test_the_settings_of_the_garbage_collector_are_possible_and_those_of_the_fin
 
 
 def test_the_guard_with_caps_turns_away_who_is_too_many():
-    guard = fences("python")[3].replace("=100,", "=1,")
+    guard = fences("python")[4].replace("=100,", "=1,")
     names = run(fences("python")[0].replace("app.add_middleware(Guard)\n", guard))
 
     async def connect_twice(server):
@@ -135,6 +155,8 @@ def test_each_shell_command_is_known_to_these_tests():
         # tests/test_main.py runs it
         "uvicorn --ws chatlib.core.fanout:FanoutProtocol --ws-max-size 65536 "
         "--timeout-graceful-shutdown 5 app:app",
+        # tests/test_main.py runs it, at a free port
+        "python -m chatlib rooms --store sqlite:///chat.db --workers 2 --port 8001",
         "python -m chatlib chat --port 8000",  # tests/test_main.py runs it, at a free port
         "make test",
     ]

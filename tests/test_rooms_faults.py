@@ -352,7 +352,7 @@ def frame(number):
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_names_of_rooms_that_are_only_tried_leave_nothing(kind, tmp_path):
     path = tmp_path / "chat.db"
-    number = 300 if kind == "memory" else 100
+    number = 100
 
     async def probe(house, name, rooms):
         for room in rooms:

@@ -34,7 +34,8 @@ def line(result: Result) -> str:
     broken = ", ".join(f"{kind} {times}" for kind, times in kinds.items())
     verdict = f"BROKEN: {broken}" if result.breaches else "OK"
     return (
-        f"seed {plan.seed}{told}: {plan}; {result.acked:,} acknowledged, {result.kills} kills, "
+        f"seed {plan.seed}{told}: {plan}; {result.acked:,} acknowledged, "
+        f"{result.not_kept} not kept, {result.unsure} unsure, {result.kills} kills, "
         f"{result.reconnects} reconnects, longest gap {result.gap:.1f} s, "
         f"caught up after {result.caught_up:.1f} s{gone}: {verdict}"
     )
@@ -64,6 +65,8 @@ def totals(results: Sequence[Result]) -> str:
     return (
         f"{len(results)} rounds, {seeds}: {faults:,} faults, "
         f"{sum(each.acked for each in results):,} acknowledged, "
+        f"{sum(each.not_kept for each in results):,} not kept, "
+        f"{sum(each.unsure for each in results):,} unsure, "
         f"{sum(each.kills for each in results):,} kills, "
         f"{sum(each.reconnects for each in results):,} reconnects, "
         f"longest gap {max(each.gap for each in results):.1f} s, "
@@ -87,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.store == "memory":
         options.workers = 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all workers are stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that all workers are stopped
+        signal.signal(number, signal.default_int_handler)
     began, results = time.monotonic(), []
     with contextlib.suppress(KeyboardInterrupt):
         for seed in range(options.seed, options.seed + options.rounds):

@@ -121,6 +121,8 @@ class Client:
             ping_interval=None,
             proxy=None,
         ) as socket:
+            if self._away:  # meanwhile
+                return
             self.record.connections += 1
             self.record.note(Opened(time.monotonic(), after))
             self._socket = socket

@@ -51,6 +51,8 @@ class LibraryClient:
 
     async def run(self) -> None:
         """Be there until this is cancelled, or `leave`."""
+        if self.record.left:  # before it came
+            return
         self._running = asyncio.current_task()
         with contextlib.suppress(RoomError, AwayError):
             async with join(

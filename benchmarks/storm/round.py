@@ -8,6 +8,7 @@ import json
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from benchmarks.storm.faults import Faults, until
 from benchmarks.storm.file import StoreFile
 from benchmarks.storm.library import LibraryClient
 from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
-from benchmarks.storm.records import Acked, Changed, Heard
+from benchmarks.storm.records import Acked, Changed, Heard, Refused
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
 from chatlib.core.rooms.identity import Tokens
@@ -33,10 +34,15 @@ PRESENCE_SECONDS = 15.0  # another one: the name of a lost connection stays for 
 
 @dataclass
 class Result:
-    """What came of a round. Times are in seconds; `gone_after` is None where nobody was left."""
+    """What came of a round. Times are in seconds; `gone_after` is None where nobody was left.
+
+    `not_kept` and `unsure` are how often clients without the library were told that.
+    """
 
     plan: Plan
     acked: int = 0
+    not_kept: int = 0
+    unsure: int = 0
     kills: int = 0
     reconnects: int = 0
     gap: float = 0.0
@@ -80,7 +86,9 @@ async def run_round(plan: Plan, folder: Path | None) -> Result:
             stack.enter_context(Worker(store, arguments, Path(place, f"worker-{number}.log")))
             for number in range(plan.workers)
         ]
-        await asyncio.gather(*(worker.start() for worker in workers))
+        async with asyncio.TaskGroup() as starting:  # it waits for all of them, whatever happens
+            for worker in workers:
+                starting.create_task(worker.start())
         networks = [
             [stack.enter_context(FaultProxy(worker.port)) for worker in workers]
             for _ in range(NETWORKS)
@@ -120,7 +128,6 @@ class Round:
 
     async def run(self) -> Result:
         """Have the clients talk while everything fails; then check."""
-        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(after(part.arrives, client.run))
@@ -133,10 +140,11 @@ class Round:
             healed = time.monotonic()
             log = await self.calm()
             self.result.caught_up = time.monotonic() - healed
-            self.judge(log, began)
+            self.result.kills = sum(worker.kills for worker in self.workers)
             await self.ghosts()
             for task in running:
                 task.cancel()
+        self.judge(log)  # last: clients that wait for it would miss beats
         return self.result
 
     @property
@@ -157,13 +165,14 @@ class Round:
         self.result.breaches += presence_breaches((each.record for each in self.here), names)
         return log
 
-    def judge(self, log: list[Kept], began: float) -> None:
+    def judge(self, log: list[Kept]) -> None:
         """Check all records, and count."""
         result, records = self.result, [client.record for client in self.clients]
         keeps = TRIMMED_TO if self.plan.told == "trim" else None
         result.breaches += breaches(Evidence(records, log, self.faults.resets, keeps))
         result.acked = sum(len({ack.key for ack in record.of(Acked)}) for record in records)
-        result.kills = sum(worker.kills for worker in self.workers)
+        codes = Counter(error.code for record in records for error in record.of(Refused))
+        result.not_kept, result.unsure = codes["try_again"], codes["unsure"]
         result.reconnects = sum(max(0, record.connections - 1) for record in records)
         for record in records:
             times = [heard.at for heard in record.of(Heard)]

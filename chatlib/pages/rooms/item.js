@@ -58,7 +58,7 @@ function person(name, you, ownName = "You") {
 /** Return the number of the colour of `name`, the same on every page. */
 export function colourOf(name) {
   let sum = 0;
-  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 65_521;
+  for (const character of name) sum = (sum * 383 + character.codePointAt(0)) % 65_521;
   return sum % COLOURS;
 }
 

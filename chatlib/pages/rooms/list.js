@@ -212,6 +212,10 @@ function beginning(name, history) {
   if (history.note && history.messages.length === 0) return history.note.text;
   if (history.more) return "Loading earlier messages…";
   if (history.first > 1) return "Older messages are no longer kept.";
-  if (name === INBOX) return "Each of these is between you and one other person.";
+  if (name === INBOX) {
+    return history.messages.length
+      ? "Each of these is between you and one other person."
+      : "Nobody has written to you yet.";
+  }
   return `This is the beginning of #${name}.`;
 }
