@@ -4,6 +4,7 @@ It prints its port once it serves, and ends with its stdin.
 """
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.core.rooms.talk import Limits
 from chatlib.lab.cut import bound
 from chatlib.rooms import create_app
@@ -29,6 +31,9 @@ class Server(uvicorn.Server):
     async def startup(self, *args: Any, **kwargs: Any) -> None:
         await super().startup(*args, **kwargs)
         assert self.servers
+        gc.collect()  # as `python -m chatlib` does
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
 

@@ -9,11 +9,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Protocol
 
 from fastapi import WebSocket
 
 from chatlib.core.frames import encode
+from chatlib.core.hub.guest import ChangedError, Guest
 from chatlib.core.hub.liveroom import LiveRoom, send_away
 from chatlib.core.hub.presence import Presence
 from chatlib.core.line import Own
@@ -177,7 +177,7 @@ class Feed:
             task.add_done_callback(self._closing.discard)
 
     async def admit(
-        self, websocket: WebSocket, after: Cursor | None, last: int, guest: "Guest"
+        self, websocket: WebSocket, after: Cursor | None, last: int, guest: Guest
     ) -> None:
         """Send `websocket` what it has missed, and have it hear what comes, with nothing between.
 
@@ -194,10 +194,11 @@ class Feed:
             OSError: the connection has ended, or the store cannot be read.
         """
         line = line_of(websocket)
-        history: History = "complete"
+        history: History = "new" if after is None else "complete"
         entries: Sequence[Entry] = ()
-        if after is not None and self._tag_at(after.id) == after.tag:
-            place, head = after, self.cursor
+        recent_place, head = self._recent_place(after, last), self.cursor
+        if recent_place is not None:
+            place = recent_place
         else:
             page = await self.store.read(self.name, after=after, limit=max(1, last))
             history, place, entries, head = page.history, page.before, page.entries, page.head
@@ -228,22 +229,15 @@ class Feed:
                 assert self._repairing is not None
                 await asyncio.shield(self._repairing)
 
+    def _recent_place(self, after: Cursor | None, last: int) -> Cursor | None:
+        """Return the place that a newcomer is told on from; None if the store has to be read."""
+        if after is not None:
+            return after if self._tag_at(after.id) == after.tag else None
+        if last < len(self._recent):
+            return self._recent[-last - 1][0]
+        return self._before if last == len(self._recent) or not self._before.id else None
+
     def _recent_after(self, place: Cursor) -> tuple[Cursor, bytes]:
         """Return the frames after `place`, which is among the recent ones, and where they end."""
         index = place.id - self._before.id
         return self.cursor, b"".join(frame for _, frame in islice(self._recent, index, None))
-
-
-class Guest(Protocol):
-    """One who is about to become a member."""
-
-    async def greet(self, history: History, after: Cursor, head: Cursor) -> None:
-        """Send what comes before the messages, which are those that follow `after`."""
-
-    def arrive(self) -> bytes:
-        """Return the frames that come between the messages that were missed and those to come."""
-        return b""
-
-
-class ChangedError(Exception):
-    """The history of a room changed while it was read. The text is the name of the room."""

@@ -24,7 +24,8 @@ from starlette.websockets import WebSocketState
 from chatlib.core.frames import encode, plain
 from chatlib.core.hub.attendance import Attendance
 from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of, text_of
-from chatlib.core.hub.feed import PAGE, ChangedError, Feed
+from chatlib.core.hub.feed import PAGE, Feed
+from chatlib.core.hub.guest import ChangedError
 from chatlib.core.hub.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.hub.newcomer import Newcomer
 from chatlib.core.hub.publisher import Publisher
@@ -209,9 +210,7 @@ class Hub(Publisher):
         """
         self._expect_open()
         expect_name("room", room)
-        text = plain(dict(message))
-        assert isinstance(text, str)
-        data = text.encode()
+        data = str(plain(dict(message))).encode()
         if room in self._feeds:
             self._feeds[room].shout(data)
         self.store.shout(room, data)

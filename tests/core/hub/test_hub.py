@@ -832,3 +832,46 @@ def test_a_member_with_a_name_may_do_without_its_inbox_and_the_welcome_say_more(
         frames = [socket.receive_json() for _ in range(2)]
         assert (frames[0]["room"], frames[0]["you"]) == ("orders", "ana")
         assert (frames[1]["room"], frames[1]["data"]) == ("orders", "heard")
+
+
+@pytest.mark.parametrize(("last", "reads"), [(0, 0), (1, 0), (2, 0), (3, 1), (50, 1)])
+def test_what_a_newcomer_gets_is_read_from_the_store_only_if_it_is_not_in_memory(last, reads):
+    read = []
+
+    class Counting(MemoryStore):
+        async def read(self, room, **which):
+            read.append(which)
+            return await super().read(room, **which)
+
+    hub = Hub(Counting())
+
+    async def scenario(served, join):
+        await publish(served, hub, "one", "two", "three")
+        await join("orders?last=0")
+        await publish(served, hub, "four", "five")
+        read.clear()
+        client = await join(f"orders?last={last}")
+        assert len(read) == reads
+        words = ["one", "two", "three", "four", "five"][-last:] if last else []
+        assert await client.messages(len(words)) == words
+        (welcome,) = client.welcomes
+        assert (welcome["history"], welcome["head"]) == ("new", 5)
+        assert welcome["after"].partition(".")[0] == str(5 - len(words))
+        await publish(served, hub, "six")
+        assert await client.messages(1) == ["six"]
+
+    play(hub, scenario)
+
+
+def test_a_newcomer_gets_a_short_room_as_a_whole_from_memory():
+    hub = Hub("memory:")
+
+    async def scenario(served, join):
+        await join("orders")
+        await publish(served, hub, "one", "two")
+        hub.store.read = None  # whoever reads it now fails
+        client = await join("orders?last=50")
+        assert await client.messages(2) == ["one", "two"]
+        assert client.welcomes[0]["after"] == "0.00000000"
+
+    play(hub, scenario)
