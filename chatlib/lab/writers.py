@@ -15,7 +15,7 @@ from pathlib import Path
 from chatlib.lab.child import Child
 from chatlib.stores.locks import Turnstile
 
-SECONDS = 1.0  # how long a round lasts
+SECONDS = 0.5  # how long a round lasts
 LEAD_SECONDS = 0.1  # from the order to begin until both begin
 PATIENCE_SECONDS = 30.0  # SQLite's busy_timeout: nobody gives up within a round
 NAMES = ("writer 1", "writer 2")
@@ -24,7 +24,7 @@ OWN, TURNSTILE = "SQLite's own waiting", "the turnstile"
 
 @dataclass
 class Round:
-    """What came of two writers that wrote for a second.
+    """What came of two writers that wrote at the same time.
 
     Attributes:
         kept: when each of them had appended a message, in seconds from the beginning.
@@ -47,6 +47,8 @@ def compare(rounds: int | None = None, seconds: float = SECONDS) -> dict[str, li
     came: dict[str, list[Round]] = {OWN: [], TURNSTILE: []}
     writers = {name: Child("from chatlib.lab.writers import main; main()") for name in NAMES}
     try:
+        for writer in writers.values():
+            writer.answer()  # it is ready: the first round begins for both at once, too
         for way in [way for _ in range(rounds) for way in came]:
             came[way].append(one_round(writers, way, seconds))
     finally:
@@ -106,7 +108,8 @@ def write(
 
 
 def main() -> None:
-    """Write as each line of stdin says, until its end."""
+    """Say that it is ready. Then write as each line of stdin says, until its end."""
+    print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         way, path, start, seconds = json.loads(line)
         turnstile = Turnstile(path)

@@ -204,7 +204,8 @@ class Store(Protocol):
 
 def next_tag(tag: str, body: bytes) -> str:
     """Return the tag of a message that follows one with `tag`."""
-    return hashlib.sha1(tag.encode("ascii") + body, usedforsecurity=False).hexdigest()[:8]
+    digest = hashlib.sha1(tag.encode("ascii") + body, usedforsecurity=False)
+    return digest.hexdigest()[:8]
 
 
 def expect_message(room: str, key: str, body: bytes) -> None:

@@ -187,6 +187,32 @@ def test_a_report_is_as_wide_as_a_narrow_window(no_deadline):
     assert lines[-1] == "  ✓ another one"
 
 
+def made(*says):
+    """Return rules of which the first fails, so that the others are not tried."""
+    rules = Rules()
+
+    async def fails(subject):
+        raise Wrong("much", "little")
+
+    for number, sentence in enumerate(says):
+        rules.rule(sentence, hint="", essential=not number)(fails)
+    return rules
+
+
+def test_what_was_not_tried_stands_beside_its_rule_where_more_than_one_does():
+    lines = repr(report_on("table", made("long " * 20, "short", "shorter"), None)).splitlines()
+    assert [line.split() for line in lines[-2:]] == [
+        ["·", "short", "not", "tried", "yet"],
+        ["·", "shorter", "not", "tried", "yet"],
+    ]
+
+
+def test_one_line_alone_does_not_have_beside_it_what_the_others_have_below():
+    lines = repr(report_on("list", made("long " * 20, "short", "long " * 20), None)).splitlines()
+    at = lines.index("  · short")
+    assert lines[at + 1] == "    not tried yet"
+
+
 def test_a_long_rule_that_holds_leaves_no_empty_line():
     rules = Rules()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kernel import Kernel, Run
 from nbformat import NotebookNode
-from refresh import code_cells, has_tag
+from refresh import code_cells, comparable, has_tag, merged, sanitizer
 
 CELL_SECONDS = 30.0
 AFTERWARDS_SECONDS = 20.0  # a guard: such a cell answers at once
@@ -34,6 +34,10 @@ def uses_the_server(cell: NotebookNode) -> bool:
     return bool(re.search(r"\bserver\b", cell.source)) and "serve(" not in cell.source
 
 
+def makes_files(cell: NotebookNode) -> bool:
+    return bool(re.search(r"\b(new_file|two_workers)\(", cell.source))
+
+
 @pytest.mark.usefixtures("one_round")
 def test_run_all_and_again_with_each_cell_twice_and_then_any_cell_that_needs_the_stopped_server(
     chapter: Path, notebook: NotebookNode
@@ -46,4 +50,10 @@ def test_run_all_and_again_with_each_cell_twice_and_then_any_cell_that_needs_the
         for cell in filter(uses_the_server, cells):
             runs = kernel.run([cell.source], seconds=AFTERWARDS_SECONDS)
             afterwards |= raised([cell], runs)
+        making = list(filter(makes_files, cells))
+        made = kernel.run([cell.source for cell in making], seconds=CELL_SECONDS)
     assert {k: v for k, v in afterwards.items() if "start the server again" not in v} == {}
+    assert raised(making, made) == {}
+    for cell, one in zip(making, made, strict=True):  # with new files they show the same
+        stored = comparable(cell.outputs, sanitizer())
+        assert comparable(merged(one.outputs), sanitizer()) == stored, cell.id

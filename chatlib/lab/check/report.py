@@ -92,11 +92,16 @@ class Report:
     def __repr__(self) -> str:
         longest = max((len(rule.says) for rule, _, _ in self.lines), default=0)
         width = min(longest, WIDTH - len("    ·  not tried yet"))
+        rows = [f"  {mark} {rule.says:<{width}}  {came}" for rule, mark, came in self.lines]
+        rows = [row.rstrip() for row in rows]
+        fit = [len(row) <= WIDTH and "\n" not in row for row in rows]
+        told = [fits for fits, (_, _, came) in zip(fit, self.lines, strict=True) if came]
+        # One alone beside its rule, and others below theirs, looks like a missing line break.
+        alone = told.count(True) == 1 < len(told)
         text = [self.name]
-        for rule, mark, came in self.lines:
-            line = f"  {mark} {rule.says:<{width}}  {came}".rstrip()
-            if len(line) <= WIDTH and "\n" not in came:
-                text.append(line)
+        for row, fits, (rule, mark, came) in zip(rows, fit, self.lines, strict=True):
+            if fits and not (came and alone):
+                text.append(row)
             else:
                 text += wrapped(f"  {mark} {rule.says}")
                 for part in came.split("\n") if came else ():

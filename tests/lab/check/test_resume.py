@@ -15,7 +15,8 @@ TAG = "the log has another tag at this id: 'diverged', and all that is kept"
 BEYOND = "an id beyond the newest message: 'diverged', and all that is kept"
 EDGE = "who has heard all but what is kept: 'complete'; with another tag, 'diverged'"
 TRIMMED = "who has heard less than that: 'trimmed', and all that is kept"
-UNCHANGED = "to resume changes nothing, for any limit, and what was given stays as it was"
+LIMIT = "all this holds for any limit, and after many messages"
+UNCHANGED = "to resume changes nothing, and what was given stays as it was"
 
 
 def next_tag(tag, text):
@@ -206,6 +207,13 @@ def drops_what_was_read(log, after):
     return state, entries
 
 
+def no_place_in_one(log, after):
+    """It takes the place before its only entry for one that is too old."""
+    if after is not None and log.limit == 1 and after == log.before != (0, "00000000"):
+        return "trimmed", list(log.entries)
+    return Solution.resume(log, after)
+
+
 def by_the_text(log, after):
     """It hashes the texts anew, from a beginning that has been trimmed."""
     tag, tags = "00000000", {0: "00000000"}
@@ -273,7 +281,8 @@ WRONG = {
     "tags from the texts that are left": (resuming(by_the_text), EDGE, "expected 'diverged'"),
     "an index below 0": (resuming(an_index_below_0), TRIMMED, "got: 'diverged'"),
     "trimmed, and nothing": (resuming(trimmed_and_nothing), TRIMMED, "got: 'trimmed' and []"),
-    "drops what was read": (resuming(drops_what_was_read), FOLLOWS, "1."),
+    "drops what was read": (resuming(drops_what_was_read), FOLLOWS, "change neither"),
+    "one entry is never complete": (resuming(no_place_in_one), LIMIT, "self.before and that of"),
     "gives its own list away": (resuming(gives_itself_away), UNCHANGED, "new list"),
     "keeps one more": (KeepsOneMore, NEW, "[3, 4, 5]"),
 }

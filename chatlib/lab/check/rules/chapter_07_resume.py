@@ -11,6 +11,7 @@ RESUME = Rules()
 
 STATES = ("new", "complete", "trimmed", "diverged")
 START = (0, "00000000")
+NEW_LIST = "give a new list, and change neither self.entries nor self.before"
 
 
 @RESUME.rule(
@@ -94,10 +95,10 @@ async def trimmed(log_class: Any) -> None:
 
 
 @RESUME.rule(
-    "to resume changes nothing, for any limit, and what was given stays as it was",
-    hint="give a new list, and change neither self.entries nor self.before",
+    "all this holds for any limit, and after many messages",
+    hint="with limit 1 the log knows two places: self.before and that of its one entry",
 )
-async def changes_nothing(log_class: Any) -> None:
+async def any_limit(log_class: Any) -> None:
     for limit in (1, 2, 7):
         log, cursors = new(log_class, limit), {0: START}
         for number in range(1, 30):
@@ -107,6 +108,10 @@ async def changes_nothing(log_class: Any) -> None:
                 state = "trimmed" if heard < first - 1 else "complete"
                 ids = range(max(first, heard + 1), number + 1)
                 expect_found(log, cursors[heard], state, list(ids))
+
+
+@RESUME.rule("to resume changes nothing, and what was given stays as it was", hint=NEW_LIST)
+async def changes_nothing(log_class: Any) -> None:
     log, cursors = filled(log_class, 10, "abcd")
     _, given = log.resume(None)
     append(log, "e")
@@ -129,7 +134,8 @@ def append(log: Any, text: str) -> Any:
 
 
 def expect_found(log: Any, cursor: Any, state: str, ids: list[int]) -> None:
-    """Raise `Wrong` unless `log` gives `state` and the entries with `ids` for `cursor`."""
+    """Raise `Wrong` unless `log` gives `state` and the entries with `ids`, and stays as it is."""
+    entries, before = list(log.entries), log.before
     got = log.resume(cursor)
     expect_plain("resume", got)
     if not isinstance(got, tuple | list) or len(got) != 2 or got[0] not in STATES:
@@ -138,12 +144,19 @@ def expect_found(log: Any, cursor: Any, state: str, ids: list[int]) -> None:
     if not all(isinstance(each, tuple | list) and len(each) == 3 for each in came):
         raise Wrong("entries as they are kept, (id, tag, text)", shorten(came))
     if (got[0], [entry[0] for entry in came]) != (state, ids):
-        kept = [entry[0] for entry in log.entries]
+        kept = [entry[0] for entry in entries]
         where = "no cursor" if cursor is None else f"the cursor {cursor[0]}.{cursor[1]}"
         raise Wrong(
             f"{state!r} and the ids {ids} for {where}, in a log that keeps {kept}",
             f"{got[0]!r} and {[entry[0] for entry in came]}",
         )
-    texts = {entry[0]: entry[2] for entry in log.entries}
+    texts = {entry[0]: entry[2] for entry in entries}
     if any(texts.get(number) != text for number, _, text in came):
         raise Wrong("the entries as they are kept", shorten(came))
+    if list(log.entries) != entries or log.before != before:
+        kept = [entry[0] for entry in log.entries]
+        raise Wrong(
+            f"self.entries and self.before unchanged: {[entry[0] for entry in entries]}, {before}",
+            f"{kept}, {log.before}",
+            hint=NEW_LIST,
+        )
