@@ -169,7 +169,7 @@ def test_who_cannot_be_looked_up_costs_the_message_and_not_the_connection(error)
 def test_a_store_that_times_out_is_no_token_that_expired():
     async def scenario(house):
         house.hub.store.fails = {"read": TimeoutError()}
-        assert (await house.refusal("lobby", "ana"))[0] == 1011
+        assert (await house.refusal("lobby?after=5.0123abcd", "ana"))[0] == 1011
 
     play(scenario, Faulty())
 

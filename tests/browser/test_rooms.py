@@ -399,7 +399,7 @@ def test_a_text_that_is_too_long_stays_in_the_box(page: Page, server: Server) ->
 def test_messages_that_come_too_fast_are_sent_again_in_order_and_one_at_a_time(
     page: Page, serve: Serve, make_app: Callable[..., FastAPI]
 ) -> None:
-    server = serve(make_app(limits=Limits(messages=4, seconds=1)))
+    server = serve(make_app(limits=Limits(messages=3, seconds=3)))
     frames: queue.Queue[dict[str, Any]] = queue.Queue()
     server.observers.append(
         lambda event: event.kind == "text" and frames.put(json.loads(event.payload))
