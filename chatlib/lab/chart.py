@@ -156,7 +156,7 @@ def bars(
                 named |= {name} if strong else set()
                 if len(those) > 1:
                     axes.plot([min(those), max(those)], [place] * 2, color=INK, linewidth=1.2)
-                axes.annotate(f"{value:.3g}", (max(those), place), (4, 0),
+                axes.annotate(figure(value), (max(those), place), (4, 0),
                               textcoords="offset points", va="center", fontsize=9,
                               color=INK)  # fmt: skip
                 place += 1
@@ -195,7 +195,7 @@ def bars(
         draw,
         height=1.2 + 0.3 * rows,
         text=f"[chart] {head}{unit}{kinds} of {', '.join(groups)}{against}",
-        alt=f"{head}{unit}: {told}" + (f"; {line[0]} {line[1]:.3g}" if line else ""),
+        alt=f"{head}{unit}: {told}" + (f"; {line[0]} {figure(line[1])}" if line else ""),
     )
 
 
@@ -206,8 +206,13 @@ def rounds(length: Length) -> list[float]:
 
 def in_words(those: Sequence[float]) -> str:
     """Return the median of `those`, with the least and the most if there are several."""
-    extremes = f" ({min(those):.3g} to {max(those):.3g})" if len(those) > 1 else ""
-    return f"{median(those):.3g}{extremes}"
+    extremes = f" ({figure(min(those))} to {figure(max(those))})" if len(those) > 1 else ""
+    return f"{figure(median(those))}{extremes}"
+
+
+def figure(value: float) -> str:
+    """Return `value` with three digits, or with all before the point if these are more."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def looks(names: Iterable[str]) -> dict[str, int]:

@@ -58,6 +58,11 @@ def test_a_bar_of_several_rounds_has_their_median_and_says_the_least_and_the_mos
     assert chart.alt == "s: a 1.5 (1 to 3); b x 2; b y 5"
 
 
+def test_a_number_is_told_with_three_digits_or_with_all_before_the_point():
+    chart = bars({"a": 0.012345, "b": 999.4, "c": 999.6, "d": 12345.6}, unit="ms")
+    assert chart.alt == "ms: a 0.0123; b 999; c 1,000; d 12,346"
+
+
 def test_the_spread_of_several_rounds_is_drawn():
     axes = Figure().subplots()
     bars({"a": [3.0, 1.0, 1.5], "b": 2.0}, unit="s")._draw(axes)
