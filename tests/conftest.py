@@ -1,7 +1,8 @@
 """What the tests share: the chapters, and the scripts that run them."""
 
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def notebooks() -> Path:
     """The folder of the notebooks."""
     return NOTEBOOKS
+
+
+@pytest.fixture
+def socket_path() -> Iterator[str]:
+    """A free path for a Unix socket. Those of `tmp_path` may be too long for one."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield str(Path(folder, "socket"))

@@ -195,10 +195,10 @@ def test_an_empty_port_in_the_environment_counts_as_none(seen, monkeypatch):
     assert seen["port"] == 8000
 
 
-def test_a_port_in_the_environment_that_is_not_used_is_not_read(seen, monkeypatch, tmp_path):
+def test_a_port_in_the_environment_that_is_not_used_is_not_read(seen, monkeypatch, socket_path):
     monkeypatch.setenv("PORT", "x")
-    main(["chat", "--uds", str(tmp_path / "socket")])
-    assert seen["uds"] == str(tmp_path / "socket")
+    main(["chat", "--uds", socket_path])
+    assert seen["uds"] == socket_path
     with socket.create_server(("127.0.0.1", 0)) as listening:
         main(["chat", "--fd", str(listening.fileno())])
         assert seen["fd"] == listening.fileno()
@@ -247,13 +247,12 @@ def test_other_ways_to_start_take_the_origins_from_the_environment(how):
         assert asyncio.run(greet(address, origin="https://two.example"))
 
 
-def test_it_listens_at_a_unix_socket_in_place_of_one_that_a_dead_server_left(tmp_path):
-    path = str(tmp_path / "socket")
+def test_it_listens_at_a_unix_socket_in_place_of_one_that_a_dead_server_left(socket_path):
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(path)
-    with chatlib_runs("chat", "--uds", path, "--workers", "2") as (address, _):
-        assert address == path
-        assert asyncio.run(greet("localhost", unix=True, path=path))
+        dead.bind(socket_path)
+    with chatlib_runs("chat", "--uds", socket_path, "--workers", "2") as (address, _):
+        assert address == socket_path
+        assert asyncio.run(greet("localhost", unix=True, path=socket_path))
 
 
 def test_it_listens_at_a_socket_that_was_open_before():
@@ -330,12 +329,11 @@ def test_a_port_that_is_taken_is_said_to_be_in_one_line(capsys):
         )
 
 
-def test_a_unix_socket_at_which_a_server_listens_is_left_to_it(capsys, tmp_path):
-    path = str(tmp_path / "socket")
+def test_a_unix_socket_at_which_a_server_listens_is_left_to_it(capsys, socket_path):
     with socket.socket(socket.AF_UNIX) as taken:
-        taken.bind(path)
+        taken.bind(socket_path)
         taken.listen()
-        assert "a server listens there already" in refusal(capsys, "chat", "--uds", path)
+        assert "a server listens there already" in refusal(capsys, "chat", "--uds", socket_path)
 
 
 def test_the_garbage_collector_is_tuned_in_the_process_that_serves():

@@ -662,14 +662,13 @@ SERVERS = {
 def answers(path):
     """Return whether a server accepts connections at `path`: Granian says so before it does."""
     with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
+        return client.connect_ex(path) == 0
 
 
 @pytest.fixture(params=SERVERS)
-def other_server(request, tmp_path):
+def other_server(request, socket_path):
     """A server without the extension, in a process of its own: the path of its Unix socket."""
-    path = tmp_path / "socket"
-    command = [part.replace("UDS", str(path)) for part in SERVERS[request.param]]
+    command = [part.replace("UDS", socket_path) for part in SERVERS[request.param]]
     pytest.importorskip(command[0])
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "live:conversation"],
@@ -683,10 +682,10 @@ def other_server(request, tmp_path):
         said.append(line)
         if "running on" in line.lower() or "Started worker" in line:
             break
-    while not answers(path):
+    while not answers(socket_path):
         assert process.poll() is None
     try:
-        yield str(path)
+        yield socket_path
     finally:
         process.terminate()
         said.append(process.communicate(timeout=GUARD_SECONDS)[0])
