@@ -1,13 +1,15 @@
 """What it costs to keep messages: `python -m benchmarks.stores` prints the tables.
 
 Candidates run in turn, round after round, so that what else the machine does hits them alike. A
-ratio is the median of each round's ratio, with the least and the most of them. The disk is that of
-the folder of temporary files: `TMPDIR` chooses another one.
+ratio is the median of each round's ratio, with the least and the most of them. Event loop and
+garbage collector are those of `python -m chatlib`. The disk is that of the folder of temporary
+files: `TMPDIR` chooses another one.
 """
 
 import argparse
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import statistics
 import subprocess
@@ -19,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import uvloop
 
+from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.stores.sqlite import SQLiteStore
 from chatlib.stores.sqlite_log import KEEP, SCHEMA
 from chatlib.stores.store import Cursor, Entry
@@ -192,7 +196,7 @@ def measure(rounds: int, seconds: float) -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             plain = plain_loop(Path(folder, "plain.db"), seconds)
-            one, _ = asyncio.run(append(Path(folder, "one.db"), seconds))
+            one, _ = uvloop.run(append(Path(folder, "one.db"), seconds))
             two = two_processes(Path(folder, "two.db"), seconds)
         rates.append(one)
         ratios.append(one / plain)
@@ -200,7 +204,7 @@ def measure(rounds: int, seconds: float) -> None:
         shares.append(min(rate for rate, _ in two) / one)
         longest.append(1000 * max(wait for _, wait in two))
     with tempfile.TemporaryDirectory() as folder:
-        waits = sorted(asyncio.run(hear(Path(folder, "hear.db"))))
+        waits = sorted(uvloop.run(hear(Path(folder, "hear.db"))))
         load = idle(Path(folder, "idle.db"))
     rows: list[tuple[str, Any]] = [
         (f"appends a second, {IN_FLIGHT} in flight", spread(rates, 0)),
@@ -226,11 +230,12 @@ def main() -> None:
     roles = {"append": append, "publish": publish, "sleep": sleep}
     parser.add_argument("role", nargs="*", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)
     if not given.role:
         measure(given.rounds, given.seconds)
         return
     role, path, *more = given.role
-    result = asyncio.run(roles[role](Path(path), *map(float, more)))  # type: ignore[operator]
+    result = uvloop.run(roles[role](Path(path), *map(float, more)))  # type: ignore[operator]
     if result is not None:
         print(*result, flush=True)
 

@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from chatlib.stores.locks import Held, is_held
@@ -80,12 +81,14 @@ class Doorbell:
             self._place()
         return True
 
-    def ring(self, data: bytes) -> None:
-        """Ring at all others. In any thread."""
+    def ring(self, write: Callable[[], bytes]) -> None:
+        """Ring at all others, with what `write` returns if there are any. In any thread."""
         with self._lock:
             if self._socket is None:
                 return
-            for other in self._others(".bell"):
+            others = self._others(".bell")
+            data = write() if others else b""
+            for other in others:
                 # Full: it is ringing. Refused: its process is dead, as `lives` finds out.
                 with contextlib.suppress(OSError):
                     self._socket.sendto(data, self._at(other))

@@ -2,9 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from chatlib.stores.store import Cursor, Ear, Entry
+
+Loop = asyncio.AbstractEventLoop
+Call = tuple[Callable[..., None], tuple[object, ...]]  # what is called, and with what
 
 
 class Ears:
@@ -14,7 +17,7 @@ class Ears:
     """
 
     def __init__(self) -> None:
-        self._rooms: dict[str, dict[Ear, asyncio.AbstractEventLoop]] = {}
+        self._rooms: dict[str, dict[Ear, Loop]] = {}
         self._lock = threading.Lock()
 
     def add(self, room: str, ear: Ear) -> None:
@@ -37,32 +40,54 @@ class Ears:
             return list(self._rooms)
 
     def new(self, room: str, entries: Sequence[Entry]) -> None:
-        """Tell of messages that were appended here."""
-        for ear, loop in self._of(room):
+        """Tell of messages that were appended, here or by another process."""
+        for ear, loop in self.of(room):
             call_in(loop, ear.new, entries)
 
     def head(self, room: str, cursor: Cursor) -> None:
         """Tell that the log reaches to `cursor`, or beyond."""
-        for ear, loop in self._of(room):
+        for ear, loop in self.of(room):
             call_in(loop, ear.head, cursor)
 
     def people(self, room: str) -> None:
         """Tell that somebody has come or left."""
-        for ear, loop in self._of(room):
+        for ear, loop in self.of(room):
             call_in(loop, ear.people)
 
     def shout(self, room: str, data: bytes) -> None:
         """Tell what another process has shouted."""
-        for ear, loop in self._of(room):
+        for ear, loop in self.of(room):
             call_in(loop, ear.shout, data)
 
-    def _of(self, room: str) -> Iterator[tuple[Ear, asyncio.AbstractEventLoop]]:
+    def of(self, room: str) -> list[tuple[Ear, Loop]]:
+        """Return who listens to `room`, and in which event loop."""
         with self._lock:
-            ears = list(self._rooms.get(room, {}).items())
-        yield from ears
+            return list(self._rooms.get(room, {}).items())
 
 
-def call_in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: object) -> None:
+class Calls:
+    """What is to be called in event loops. Each loop wakes up once, for all that it has to call."""
+
+    def __init__(self) -> None:
+        self._by_loop: dict[Loop, list[Call]] = {}
+
+    def add(self, loop: Loop, call: Callable[..., None], *args: object) -> None:
+        """Have `call` called in `loop`, after what was added before."""
+        self._by_loop.setdefault(loop, []).append((call, args))
+
+    def send(self) -> None:
+        """Have all of it called now. In any thread."""
+        for loop, calls in self._by_loop.items():
+            call_in(loop, call_all, loop, calls)
+
+
+def call_all(loop: Loop, calls: list[Call]) -> None:
+    """Call `calls` in their order, in the running `loop`; one that raises stops no other."""
+    for call, args in calls:
+        call_in(loop, call, *args)
+
+
+def call_in(loop: Loop, call: Callable[..., None], *args: object) -> None:
     """Call `call` in `loop`: now, if that is the running one; not at all if it is closed.
 
     Now, and not in its next turn: so what is appended in one turn goes out in one write.

@@ -47,6 +47,7 @@ ENTRIES = """SELECT id, tag, key, CAST(body AS BLOB) FROM messages
 ENTER = "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?)"
 LEAVE = "DELETE FROM people WHERE room = ? AND name = ? AND worker = ?"
 ROOMS_OF = "SELECT DISTINCT room FROM people WHERE worker = ?"
+ANY_OF = "SELECT 1 FROM people WHERE worker = ? LIMIT 1"
 WORKERS = "SELECT DISTINCT worker FROM people"
 CHANGED = "UPDATE changes SET people = people + 1"
 CHANGES = "SELECT people FROM changes"  # how often people have come or left

@@ -8,13 +8,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chatlib.stores.doorbell import RING_BYTES, Doorbell
-from chatlib.stores.ears import Ears
+from chatlib.stores.ears import Calls, Ears
 from chatlib.stores.sqlite_file import Link
-from chatlib.stores.sqlite_log import CHANGES, WORKERS, Batch, read_heads
-from chatlib.stores.store import Cursor
+from chatlib.stores.sqlite_log import ANY_OF, CHANGES, WORKERS, Batch, read_heads
+from chatlib.stores.store import Cursor, Entry
 
 if TYPE_CHECKING:
     from chatlib.stores.sqlite_writer import Writer
@@ -61,28 +61,26 @@ class Watch:
         self._stopping = True
         self._thread.join()
 
-    def tell(self, batch: Batch) -> None:
-        """Tell of what was committed. In the writer's thread."""
-        for room, entries in batch.new.items():
-            self._ears.new(room, entries)
-        for room in batch.people:
-            self._ears.people(room)
+    def tell(self, batch: Batch, calls: Calls) -> None:
+        """Tell others what was committed, and have `calls` tell the ears. In the writer's thread.
+
+        Others first: the event loop of this process may hold up this thread once it is told.
+        """
         self._written = max(self._written, batch.everybody)
-        news: dict[str, Any] = {}
-        if batch.new:
-            news["heads"] = {room: entries[-1][:2] for room, entries in batch.new.items()}
-        if batch.people:
-            news["people"] = sorted(batch.people)
-        if news:
-            data = json.dumps(news).encode()
-            self._bell.ring(data if len(data) <= RING_BYTES else b"{}")
+        if batch.new or batch.people:
+            self._bell.ring(functools.partial(ring_of, batch))
+        for room, entries in batch.new.items():
+            for ear, loop in self._ears.of(room):
+                calls.add(loop, ear.new, entries)
+        for room in batch.people:
+            for ear, loop in self._ears.of(room):
+                calls.add(loop, ear.people)
 
     def shout(self, room: str, data: bytes) -> None:
         """Tell other processes, at most once."""
         if len(data) > SHOUT_BYTES:
             raise ValueError(f"expected at most {SHOUT_BYTES} bytes to shout, got {len(data)}")
-        text = base64.b64encode(data).decode("ascii")
-        self._bell.ring(json.dumps({"shout": [room, text]}).encode())
+        self._bell.ring(lambda: json.dumps({"shout": [room, text_of(data)]}).encode())
 
     def write_people_again(self) -> None:
         """Have who is here written anew, as soon as it can be. In any thread."""
@@ -110,13 +108,16 @@ class Watch:
         """Tell what a ring says; return whether it says anything."""
         try:
             news = json.loads(data)
+            for room, messages in news.get("new", {}).items():
+                if entries := [entry_of(*each) for each in messages]:
+                    self._ears.new(room, entries)
             for room, (number, tag) in news.get("heads", {}).items():
                 self._ears.head(room, Cursor(int(number), str(tag)))
             for room in news.get("people", ()):
                 self._ears.people(room)
             if "shout" in news:
                 room, text = news["shout"]
-                self._ears.shout(room, base64.b64decode(text))
+                self._ears.shout(room, bytes_of(text))
             return bool(news)
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return False  # whatever it is, it is no harm to look
@@ -142,16 +143,57 @@ class Watch:
 
     def _look_who_lives(self) -> None:
         """Forget the people of processes that have died; come back if this one's bell was lost."""
-        if self._bell.replaced():
-            self.write_people_again()
+        connection = self._link.get()
+        try:
+            placed = True
+            if self._bell.replaced():
+                self.write_people_again()
+        except OSError:  # something else is in its place: others may take this process for dead
+            placed = False
+            if connection.execute(ANY_OF, (self._bell.name,)).fetchone() is None:
+                self.write_people_again()
         if self._written < self._asked:
             self._writer.submit(functools.partial(self._write_everybody, asked=self._asked))
+        if not placed:  # it cannot tell who is dead
+            return
         for worker in self._bell.dead():
             self._bell.sweep(worker)
-        for (worker,) in self._link.get().execute(WORKERS).fetchall():
+        for (worker,) in connection.execute(WORKERS).fetchall():
             if not self._bell.lives(worker):
                 self._writer.submit(functools.partial(Batch.bury, worker=worker))
 
     def _write_everybody(self, batch: Batch, asked: int) -> None:
         self._write_people(batch)
         batch.everybody = asked
+
+
+def ring_of(batch: Batch) -> bytes:
+    """Return what others are told of a batch: its messages, or if those are long, up to where."""
+    people = sorted(batch.people)
+    size = sum(len(entry.body) for entries in batch.new.values() for entry in entries)
+    if size < RING_BYTES // 2:
+        new = {
+            room: [(entry.id, entry.tag, entry.key, text_of(entry.body)) for entry in entries]
+            for room, entries in batch.new.items()
+        }
+        data = json.dumps({"new": new, "people": people}).encode()
+        if len(data) <= RING_BYTES:
+            return data
+    heads = {room: entries[-1][:2] for room, entries in batch.new.items()}
+    data = json.dumps({"heads": heads, "people": people}).encode()
+    return data if len(data) <= RING_BYTES else b"{}"
+
+
+def entry_of(number: int, tag: str, key: str, body: str) -> Entry:
+    """Return a message that a ring tells of. `TypeError` or `ValueError` if it is none."""
+    return Entry(int(number), str(tag), str(key), bytes_of(body))
+
+
+def text_of(data: bytes) -> str:
+    """Return bytes as JSON can express them."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def bytes_of(text: str) -> bytes:
+    """Return the bytes that `text_of` made a text of. `ValueError` if it is none."""
+    return base64.b64decode(text)

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-from chatlib.stores.ears import call_in
+from chatlib.stores.ears import Calls
 from chatlib.stores.locks import Turnstile
 from chatlib.stores.retention import Retention
 from chatlib.stores.sqlite_file import Link
@@ -34,7 +34,8 @@ class Writer:
         turnstile: held round each transaction, among all processes that write to the file.
         retention: how much of each room is kept.
         patience: for how many seconds a job waits for its turn, and for the disk.
-        on_kept: called in the writer's thread with each batch that was committed.
+        on_kept: called in the writer's thread with each batch that was committed, and with the
+            calls that are made then: it may add some, which come before the results.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Writer:
         turnstile: Turnstile,
         retention: Retention,
         patience: float,
-        on_kept: Callable[[Batch], None],
+        on_kept: Callable[[Batch, Calls], None],
     ) -> None:
         self._link = link
         self._turnstile = turnstile
@@ -82,6 +83,7 @@ class Writer:
                 raise NotKept("the store is closed")
             self._waiting.append((job, result, time.monotonic()))
             if self._idle:
+                self._idle = False
                 self._ready.notify()
 
     def expire(self) -> None:
@@ -127,8 +129,8 @@ class Writer:
     def _wait(self) -> bool:
         """Wait until there is something to do; return whether there is, and not the end."""
         with self._ready:
-            self._idle = True
             while not (self._waiting or self._closing):
+                self._idle = True
                 self._ready.wait()
             self._idle = False
             return bool(self._waiting)
@@ -152,10 +154,12 @@ class Writer:
             tell(taken, None, kept)
             return
         batch, results = kept
+        calls = Calls()
         try:
-            self._on_kept(batch)
+            self._on_kept(batch, calls)
         finally:
-            tell(taken, results, None)
+            add_outcomes(calls, taken, results, None)
+            calls.send()
 
     def _write(self, taken: list[Waiting]) -> Kept | NotKept | Unsure:
         """Do the jobs that were `taken`; return what is committed, or why nothing is."""
@@ -214,12 +218,21 @@ def changed_nothing(error: Exception) -> bool:
 
 def tell(jobs: list[Waiting], results: list[Any] | None, error: Exception | None) -> None:
     """Tell those who wait for `jobs` their results, or one error for all. In any thread."""
+    calls = Calls()
+    add_outcomes(calls, jobs, results, error)
+    calls.send()
+
+
+def add_outcomes(
+    calls: Calls, jobs: list[Waiting], results: list[Any] | None, error: Exception | None
+) -> None:
+    """Have `calls` tell those who wait for `jobs` their results, or one error for all."""
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[Outcome]] = defaultdict(list)
     for (_, future, _), result in zip(jobs, results or [None] * len(jobs), strict=True):
         if future is not None:
             by_loop[future.get_loop()].append((future, result))
     for loop, outcomes in by_loop.items():
-        call_in(loop, settle, outcomes, error)
+        calls.add(loop, settle, outcomes, error)
 
 
 def settle(outcomes: list[Outcome], error: Exception | None) -> None:

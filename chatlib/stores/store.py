@@ -108,7 +108,10 @@ class Ear(Protocol):
     """What listens to a room. A store calls it in the event loop that `hear` was called in."""
 
     def new(self, entries: Sequence[Entry]) -> None:
-        """Take messages that were appended through this store."""
+        """Take messages that were appended, in this process or another.
+
+        They follow each other. They may come twice or late, and some before them may be missing.
+        """
 
     def head(self, cursor: Cursor) -> None:
         """Take the hint that the log reaches to `cursor`, or beyond."""

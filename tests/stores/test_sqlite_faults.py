@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from chatlib.stores.contract.tools import Listener, fill, ids, opened
-from chatlib.stores.doorbell import Doorbell
+from chatlib.stores.doorbell import RING_BYTES, Doorbell
 from chatlib.stores.locks import Held, Turnstile, is_held
 from chatlib.stores.sqlite import SQLiteStore
-from chatlib.stores.store import NotKept, Unsure
+from chatlib.stores.store import START, NotKept, Unsure
 
 GUARD_SECONDS = 30.0
 
@@ -115,6 +115,17 @@ def test_something_else_in_the_place_of_the_bells_costs_nothing_but_the_bells(pa
     run(scenario)
 
 
+def test_who_is_taken_for_dead_comes_back_while_the_bells_have_no_place(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store, opened(SQLiteStore(path)) as other:
+            await other.enter("lobby", "ben")
+            replace_by_a_file(Path(f"{path}-workers"))
+            await store._writer.do(lambda batch: batch.bury(other._bell.name))
+            await people_are(other, {"ben": 1})
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -124,6 +135,11 @@ def test_something_else_in_the_place_of_the_bells_costs_nothing_but_the_bells(pa
         b"[" * 20_000,
         b'{"heads": {"lobby": [1e999, "x"]}}',
         b'{"heads": {"lobby": 5}}',
+        b'{"new": {"lobby": []}}',
+        b'{"new": {"lobby": [[1, "x", "key"]]}}',
+        b'{"new": {"lobby": [[1e999, "x", "key", "eA=="]]}}',
+        b'{"new": {"lobby": [[1, "x", "key", "e"]]}}',
+        b'{"new": {"lobby": {"1": 2}}}',
         b'{"people": [[]]}',
         b'{"shout": [[], "eA=="]}',
     ],
@@ -134,9 +150,36 @@ def test_a_ring_of_garbage_does_no_harm(path, data):
             ear = Listener()
             await store.hear("lobby", ear)
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
-                stranger.sendto(data, f"{path}-workers/{store._bell.name}.bell")
+                stranger.sendto(data, store._bell._at(store._bell.name))
             other.shout("lobby", b"x")
             await ear.until(lambda: ear.shouts == [b"x"])
+            assert not ear.entries
+
+    run(scenario)
+
+
+def test_another_process_hears_messages_without_a_read(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store, opened(SQLiteStore(path)) as other:
+            ear = Listener()
+            await store.hear("lobby", ear)
+            for number in range(3):
+                await other.append("lobby", f"key {number}", b"\xff%d" % number)
+            await ear.until(lambda: len(ear.entries) == 3)
+            page = await store.read("lobby", after=START)
+            assert ear.entries == page.entries
+
+    run(scenario)
+
+
+def test_another_process_hears_up_to_where_the_log_reaches_if_messages_are_long(path):
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store, opened(SQLiteStore(path)) as other:
+            ear = Listener()
+            await store.hear("lobby", ear)
+            await other.append("lobby", "key", b"x" * RING_BYTES)
+            await ear.until(lambda: 1 in ear.heads)
+            assert not ear.entries
 
     run(scenario)
 
@@ -436,11 +479,11 @@ def test_others_have_their_turn_while_one_tells_what_it_has_kept(path):
         async with opened(SQLiteStore(path)) as store:
             tell = store._writer._on_kept
 
-            def tell_in_a_turn_of_others(batch):
+            def tell_in_a_turn_of_others(batch, calls):
                 turnstile = Turnstile(str(path))  # as another process has it
                 with closing(turnstile), turnstile.turn(patience=GUARD_SECONDS / 2):
                     turns.append(batch)
-                    tell(batch)
+                    tell(batch, calls)
 
             store._writer._on_kept = tell_in_a_turn_of_others
             ear = Listener()

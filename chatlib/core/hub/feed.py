@@ -92,7 +92,7 @@ class Feed:
         await self.store.unhear(self.name, self)
 
     def new(self, entries: Sequence[Entry]) -> None:
-        """Take messages that were appended in this process."""
+        """Take messages that were appended, in this process or another."""
         for entry in entries:
             if self.ready and self._follows(entry) and self._publish(entry):
                 continue
