@@ -18,11 +18,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 import uvloop
 
+from benchmarks.tables import GOAL_HEADS, goal_row, table
 from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.stores.sqlite import SQLiteStore
 from chatlib.stores.sqlite_log import KEEP, SCHEMA
@@ -184,12 +184,6 @@ async def sleep(path: Path) -> None:
     await asyncio.Event().wait()
 
 
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the median of `values`, with the least and the most."""
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 def measure(rounds: int, seconds: float) -> None:
     """Measure, and print the table."""
     ratios, sums, shares, longest, rates = [], [], [], [], []
@@ -206,20 +200,18 @@ def measure(rounds: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         waits = sorted(uvloop.run(hear(Path(folder, "hear.db"))))
         load = idle(Path(folder, "idle.db"))
-    rows: list[tuple[str, Any]] = [
-        (f"appends a second, {IN_FLIGHT} in flight", spread(rates, 0)),
-        ("the same, as a share of a plain loop", spread(ratios)),
-        ("two processes, sum as a share of one", spread(sums)),
-        ("the slower of them, as a share of one", spread(shares)),
-        ("the longest append of the two, ms", spread(longest, 0)),
-        ("heard by another process after, ms: median", f"{statistics.median(waits):.2f}"),
-        ("99 of 100 within, ms", f"{waits[int(len(waits) * 0.99)]:.2f}"),
-        ("two idle processes, % of a core", f"{100 * load:.1f}"),
+    rows = [
+        goal_row(f"appends a second, {IN_FLIGHT} in flight", rates, "", 0),
+        goal_row("the same, as a share of a plain loop", ratios, "≥ 0.5"),
+        goal_row("two processes, sum as a share of one", sums, "≥ 0.9"),
+        goal_row("the slower of them, as a share of one", shares, "≥ 0.4"),
+        goal_row("the longest append of the two, ms", longest, "≤ 50", 0),
+        goal_row("heard by another process after, ms: median", [statistics.median(waits)], ""),
+        goal_row("99 of 100 within, ms", [waits[int(len(waits) * 0.99)]], ""),
+        goal_row("two idle processes, % of a core", [100 * load], "≤ 1", 1),
     ]
-    print(f"| SQLite, on the disk at each commit, {rounds} rounds | |")
-    print("|---|---:|")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+    heads = [f"SQLite, on the disk at each commit, {rounds} rounds", *GOAL_HEADS[1:]]
+    print(table(heads, rows))
 
 
 def main() -> None:

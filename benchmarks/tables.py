@@ -51,7 +51,7 @@ def cell(values: Sequence[float], base: Sequence[float] | None = None, places: i
     if math.isnan(here.median):
         return "gave up"
     if base is None or values == base:
-        return f"{here.median:.{places}f} ({here.least:.{places}f} to {here.most:.{places}f})"
+        return f"{here.median:,.{places}f} ({here.least:,.{places}f} to {here.most:,.{places}f})"
     ratio = Spread.of(ratios(values, base))
     if math.isnan(ratio.median):
         return f"{here.median:.{places}f}"
@@ -62,6 +62,28 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table, with an empty line after it."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+GOAL_HEADS = ["", "here (least to most)", "goal", ""]
+
+
+def goal_row(what: str, values: Sequence[float], goal: str, places: int = 2) -> list[str]:
+    """Return a line of a table with `GOAL_HEADS`.
+
+    Args:
+        what: was measured.
+        values: of all rounds. What was reached is said of the median.
+        goal: such as "≤ 2.5" or "≥ 0.5"; "" for none.
+        places: how many decimal places a figure has.
+    """
+    verdict = ""
+    if goal:
+        sign, number = goal.split()
+        median = statistics.median(values)
+        reached = median <= float(number) if sign == "≤" else median >= float(number)
+        verdict = "reached" if reached else "MISSED"
+    only = f"{values[0]:,.{places}f}" if len(values) == 1 else cell(values, places=places)
+    return [what, only, goal, verdict]
 
 
 def cpu_table(figures: Figures, sizes: Sizes, flights: list[int]) -> str:

@@ -206,6 +206,16 @@ WRONG = {
         OTHERS,
         "60 different keys, got: 20",
     ),
+    "the class counts": (
+        keyed(lambda outbox, text, numbers=itertools.count(1): str(next(numbers))),
+        OTHERS,
+        "expected keys that no other page makes, got: keys that count: ['",
+    ),
+    "the module counts, from where others do too": (
+        keyed(lambda outbox, text, numbers=itertools.count(4095): f"key-{next(numbers):x}"),
+        OTHERS,
+        "take something random",
+    ),
     "keeps nothing": (KeepsNothing, AGAIN, "keep in say what it returns"),
     "a list of the class": (OfTheClass, AGAIN, "expected the texts [] again"),
     "one message for a text": (ByText, AGAIN, "['one', 'two', 'two', 'three'] again"),

@@ -181,6 +181,11 @@ def texts_alone(log, after):
     return state, [text for _, _, text in entries]
 
 
+def the_cursors_tag(log, after):
+    state, entries = Solution.resume(log, after)
+    return state, [(number, after[1] if after else tag, text) for number, tag, text in entries]
+
+
 def entries_alone(log, after):
     return Solution.resume(log, after)[1]
 
@@ -242,6 +247,11 @@ WRONG = {
     ),
     "entries alone": (resuming(entries_alone), FOLLOWS, "two things: one of new, complete"),
     "texts alone": (resuming(texts_alone), FOLLOWS, "(id, tag, text)"),
+    "the tag of the cursor for all": (
+        resuming(the_cursors_tag),
+        FOLLOWS,
+        "expected the entries as they are kept",
+    ),
     "another word": (resuming(another_word), FOLLOWS, "two things: one of new, complete"),
     "backwards": (resuming(backwards), FOLLOWS, "[4, 3]"),
     "a coroutine function": (resuming(a_coroutine), FOLLOWS, "write `def resume`"),

@@ -150,8 +150,8 @@ def expect_found(log: Any, cursor: Any, state: str, ids: list[int]) -> None:
             f"{state!r} and the ids {ids} for {where}, in a log that keeps {kept}",
             f"{got[0]!r} and {[entry[0] for entry in came]}",
         )
-    texts = {entry[0]: entry[2] for entry in entries}
-    if any(texts.get(number) != text for number, _, text in came):
+    as_kept = [tuple(entry) for entry in entries]
+    if any(tuple(entry) not in as_kept for entry in came):
         raise Wrong("the entries as they are kept", shorten(came))
     if list(log.entries) != entries or log.before != before:
         kept = [entry[0] for entry in log.entries]
