@@ -22,6 +22,9 @@ UNCHANGED = "again changes nothing: if the connection is lost again, it gives th
 NETWORK = "through a network that loses messages and acks, each is kept once, in order"
 
 
+FROM_ONE, FROM_4095 = itertools.count(1), itertools.count(4095)
+
+
 class Solution:
     """What a client has said and the server has not acknowledged."""
 
@@ -207,12 +210,12 @@ WRONG = {
         "60 different keys, got: 20",
     ),
     "the class counts": (
-        keyed(lambda outbox, text, numbers=itertools.count(1): str(next(numbers))),
+        keyed(lambda outbox, text: str(next(FROM_ONE))),
         OTHERS,
         "expected keys that no other page makes, got: keys that count: ['",
     ),
     "the module counts, from where others do too": (
-        keyed(lambda outbox, text, numbers=itertools.count(4095): f"key-{next(numbers):x}"),
+        keyed(lambda outbox, text: f"key-{next(FROM_4095):x}"),
         OTHERS,
         "take something random",
     ),

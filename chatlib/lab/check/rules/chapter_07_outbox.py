@@ -1,7 +1,6 @@
 """The rules of the second exercise of chapter 07: what a client says, until it is acknowledged."""
 
 import itertools
-import os.path
 import random
 import re
 from typing import Any
@@ -181,7 +180,8 @@ def expect_again(outbox: Any, messages: list[dict[str, str]]) -> None:
 
 def are_counted(keys: list[str]) -> bool:
     """Return whether each of `keys` is the number that follows that of the one before."""
-    prefix = len(os.path.commonprefix(keys))
+    columns = enumerate(zip(*keys, strict=False))
+    prefix = next((column for column, letters in columns if len(set(letters)) > 1), 0)
     for base in (10, 16):
         try:
             numbers = [int(key[prefix:], base) for key in keys]
