@@ -95,13 +95,13 @@ def test_who_cannot_be_let_in_by_the_store_is_told_to_come_back(call):
         store.fails = {call: OSError(f"cannot read {WHERE}")}
         rooms = {"read": "lobby?after=1.00000000", "enter": "lobby"}
         end = await house.refusal(rooms.get(call, "garden"), "ben")
-        assert end == (1011, "the store cannot be read just now")
+        assert end == (1011, "the store cannot be used just now")
         assert (await ana.said("meanwhile"))["type"] == "ack"
         store.fails = {}
         ben = await house.join(rooms.get(call, "garden"), "ben")
         assert (await ben.said("in"))["type"] == "ack"
         logged = [line.text for line in house.server.log if line.level == "WARNING"]
-        assert f"the store cannot be read: cannot read {WHERE}" in logged
+        assert f"the store cannot be used: cannot read {WHERE}" in logged
         assert not errors(house)
 
     play(scenario, Faulty())

@@ -259,24 +259,28 @@ def test_health_says_what_is_served_and_how_durable_it_is(store):
     play(scenario, store)
 
 
-def test_health_says_that_the_log_does_not_answer(monkeypatch):
+def test_health_says_that_the_log_does_not_answer_and_to_the_operator_why(monkeypatch):
     class Silent(MemoryStore):
         async def check(self):
             await asyncio.Event().wait()
 
     class Broken(MemoryStore):
         async def check(self):
-            raise OSError("the disk is gone")
+            raise OSError("cannot write to /srv/chat.db: the disk is gone")
 
     async def scenario(silent, broken):
         for house, why in {
             silent: "no answer within 0.05 seconds",
-            broken: "the disk is gone",
+            broken: "the store cannot be used just now",
         }.items():
             answer = await house.http.get("/healthz")
             assert answer.status_code == 503
             log = answer.json()["log"]
             assert (log["ok"], log["error"], log["lag_ms"]) == (False, why, None)
+        logged = [line.text for line in broken.server.log if line.level == "WARNING"]
+        assert logged == [
+            "the store cannot be used: cannot write to /srv/chat.db: the disk is gone"
+        ]
 
     monkeypatch.setattr("chatlib.core.rooms.routes.HEALTH_SECONDS", 0.05)
     play(scenario, Silent(), Broken())
@@ -418,11 +422,11 @@ def test_a_store_that_cannot_be_read_is_told_without_the_servers_paths():
         ):
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "1"
-            assert answer.json() == {"detail": "the store cannot be read just now"}
+            assert answer.json() == {"detail": "the store cannot be used just now"}
         warnings = [line.text for line in house.server.log if line.level == "WARNING"]
         assert (
             warnings
-            == ["the store cannot be read: cannot read /var/lib/chat.db: disk I/O error"] * 3
+            == ["the store cannot be used: cannot read /var/lib/chat.db: disk I/O error"] * 3
         )
 
     play(scenario, Broken())

@@ -177,7 +177,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         except TimeoutError:
             error = f"no answer within {HEALTH_SECONDS:g} seconds"
         except OSError as fault:
-            error = str(fault)
+            error = rooms.unreadable(fault)  # anybody may ask: where it is stays in the log
         store = hub.store
         log = LogHealth(
             kind=type(store).__name__.removesuffix("Store").lower(),

@@ -85,9 +85,9 @@ class Rooms:
         self._lines = Seldom()
 
     def unreadable(self, error: OSError) -> str:
-        """Log that the store cannot be read, and return what a client is told of that."""
-        self._lines.warning("unreadable", "the store cannot be read: %s", error)
-        return "the store cannot be read just now"
+        """Log that the store cannot be used, and return what a client is told of that."""
+        self._lines.warning("unreadable", "the store cannot be used: %s", error)
+        return "the store cannot be used just now"
 
     async def keep(
         self, room: str, sender: str, key: str, text: str, to: str | None
