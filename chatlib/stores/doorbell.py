@@ -36,6 +36,7 @@ class Doorbell:
         self._lock = threading.Lock()
         self._held: Held | None = None
         self._socket: socket.socket | None = None
+        self._senders: dict[str, socket.socket] = {}  # by whose bell they ring
         self._handle: int | None = None
         self._place()
 
@@ -87,11 +88,29 @@ class Doorbell:
             if self._socket is None:
                 return
             others = self._others(".bell")
+            for gone in self._senders.keys() - others:
+                self._senders.pop(gone).close()
             data = write() if others else b""
             for other in others:
                 # Full: it is ringing. Refused: its process is dead, as `lives` finds out.
                 with contextlib.suppress(OSError):
-                    self._socket.sendto(data, self._at(other))
+                    self._sender(other).send(data)
+
+    def _sender(self, other: str) -> socket.socket:
+        """Return a socket that leads to the bell `other`, and to no other one.
+
+        What a process does not read fills up the socket of who sends it, for all that is sent.
+        """
+        if other not in self._senders:
+            sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                sender.setblocking(False)
+                sender.connect(self._at(other))
+            except BaseException:
+                sender.close()
+                raise
+            self._senders[other] = sender
+        return self._senders[other]
 
     def wait(self, seconds: float) -> list[bytes]:
         """Wait until somebody rings, `seconds` at most; return what they sent."""
@@ -127,6 +146,8 @@ class Doorbell:
             self._remove()
 
     def _remove(self) -> None:
+        while self._senders:
+            self._senders.popitem()[1].close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -184,6 +184,21 @@ def test_another_process_hears_up_to_where_the_log_reaches_if_messages_are_long(
     run(scenario)
 
 
+def test_a_process_that_reads_no_rings_takes_none_from_the_others(path, monkeypatch):
+    monkeypatch.setattr("chatlib.stores.sqlite_watch.LOOK_SECONDS", 3600.0)  # by the bell alone
+
+    async def scenario():
+        async with opened(SQLiteStore(path)) as store, opened(SQLiteStore(path)) as other:
+            with closing(Doorbell(Path(f"{path}-workers"))):  # of a process that is stopped, say
+                ear = Listener()
+                await store.hear("lobby", ear)
+                for number in range(100):
+                    await other.append("lobby", f"key {number}", b"x" * 10_000)
+                    await ear.until(lambda number=number: len(ear.entries) == number + 1)
+
+    run(scenario)
+
+
 def test_a_bell_rings_in_a_process_with_many_open_files(path):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(2000, before[0]), before[1]))
