@@ -6,6 +6,7 @@ has no such sockets, nobody rings, and everybody looks often.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import select
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from chatlib.stores.locks import Held, is_held
 
-RING_BYTES = 32 * 1024  # the longest ring
+RING_BYTES = 32 * 1024  # the longest ring. macOS takes 2 KB, unless it is told otherwise
+NO_WORDS = b"{}"  # a ring that says nothing: look for yourself
 PATH_BYTES = 100  # about as long as the path of a Unix socket may be
 
 
@@ -94,7 +96,7 @@ class Doorbell:
             for other in others:
                 # Full: it is ringing. Refused: its process is dead, as `lives` finds out.
                 with contextlib.suppress(OSError):
-                    self._sender(other).send(data)
+                    send(self._sender(other), data)
 
     def _sender(self, other: str) -> socket.socket:
         """Return a socket that leads to the bell `other`, and to no other one.
@@ -167,3 +169,13 @@ class Doorbell:
             return []
         names = [file.removesuffix(end) for file in files if file.endswith(end)]
         return [name for name in names if name != self.name]
+
+
+def send(sender: socket.socket, data: bytes) -> None:
+    """Send `data`; where the system takes no datagram that long, one that says nothing."""
+    try:
+        sender.send(data)
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        sender.send(NO_WORDS)

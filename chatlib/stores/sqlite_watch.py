@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chatlib.stores.doorbell import RING_BYTES, Doorbell
+from chatlib.stores.doorbell import NO_WORDS, RING_BYTES, Doorbell
 from chatlib.stores.ears import Calls, Ears
 from chatlib.stores.sqlite_file import Link
 from chatlib.stores.sqlite_log import ANY_OF, CHANGES, WORKERS, Batch, read_heads
@@ -181,7 +181,7 @@ def ring_of(batch: Batch) -> bytes:
             return data
     heads = {room: entries[-1][:2] for room, entries in batch.new.items()}
     data = json.dumps({"heads": heads, "people": people}).encode()
-    return data if len(data) <= RING_BYTES else b"{}"
+    return data if len(data) <= RING_BYTES else NO_WORDS
 
 
 def entry_of(number: int, tag: str, key: str, body: str) -> Entry:

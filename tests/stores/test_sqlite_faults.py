@@ -202,6 +202,12 @@ def test_processes_that_read_no_rings_take_none_from_the_others(path, monkeypatc
     run(scenario)
 
 
+def test_a_ring_that_the_system_finds_too_long_says_nothing_and_is_heard(tmp_path):
+    with closing(Doorbell(tmp_path / "bells")) as one, closing(Doorbell(tmp_path / "bells")) as two:
+        one.ring(lambda: b"x" * 10_000_000)
+        assert two.wait(GUARD_SECONDS) == [b"{}"]
+
+
 def test_a_bell_rings_in_a_process_with_many_open_files(path):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(2000, before[0]), before[1]))
