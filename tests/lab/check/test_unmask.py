@@ -115,6 +115,11 @@ class Unmask:
 WRONG = {
     "the stub": (lambda payload, key: payload, HELLO, "the payload as it went in"),
     "Hello whatever came": (always_hello, LENGTH, "13 bytes, as many as went in"),
+    "a length of two bytes": (
+        lambda payload, key: right(payload[:65_535], key),
+        LENGTH,
+        "68000 bytes, as many as went in",
+    ),
     "the key of the example": (key_of_the_rfc, LENGTH, "which the key 37 fa 21 3d gives"),
     "a key of its own": (
         lambda payload, key: right(payload, b"\1\2\3\4"),

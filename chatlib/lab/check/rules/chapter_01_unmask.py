@@ -27,6 +27,8 @@ async def unmask_any_length(unmask: Any) -> None:
     key = b"\x01\x02\x03\x04"
     for text in (b"and some more", b"", b"a", b"four", b"seventeen letters", b"and more " * 300):
         await expect_unmasked(unmask, text, key)
+    # The length of a frame takes 2 bytes up to 65,535, and 8 above.
+    await expect_unmasked(unmask, b"long" * 17_000, key)
 
 
 @UNMASK.rule(
