@@ -19,6 +19,7 @@ from chatlib.core.redact import redact_logs
 from chatlib.core.rooms.entrance import Entrance
 from chatlib.core.rooms.http_guard import guard_http
 from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.message import frame_of
 from chatlib.core.rooms.routes import add_routes
 from chatlib.core.rooms.sign_in import TOKEN_SECONDS, add_sign_in
 from chatlib.core.rooms.spec import add_spec
@@ -81,6 +82,7 @@ def create_app(
         raise ValueError(f"expected retry from 0 on, got {retry!r}")
     limits = limits or Limits()
     hub = Hub(store, beat=beat)
+    hub.render = frame_of
     tokens = Tokens(secrets.token_urlsafe() if secret is None else secret)
     rooms = Rooms(hub, known, limits, retry)
     entrance = Entrance(rooms, tokens, allow)

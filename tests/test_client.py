@@ -33,9 +33,11 @@ from chatlib.client import (
     connector,
     join,
 )
+from chatlib.client.outbox import Outbox
 from chatlib.client.unread import Unread
 from chatlib.core.hub import attendance, feed
 from chatlib.core.rooms.identity import Tokens
+from chatlib.core.rooms.protocol import Ack
 from chatlib.core.rooms.talk import Limits
 from chatlib.echo import app as echo
 from chatlib.lab import FaultProxy, Server
@@ -1149,3 +1151,42 @@ def test_the_client_needs_nothing_of_the_server_but_the_protocol():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+# What an app publishes, and what is lost at once
+
+
+@in_a_loop
+async def test_what_an_app_publishes_is_a_message_without_a_sender(server):
+    async with joined(server) as room:
+        publishing = server.app.state.hub.publish(Lobby.name, "Maintenance at 5")
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(publishing, server.loop))
+        await room.say("after it")
+        message, after = await anext(room), await anext(room)
+        assert (message.sender, message.text) == ("", "Maintenance at 5")
+        assert (after.sender, after.text) == ("ana", "after it")
+        assert room.connected
+
+
+class Wire:
+    """A connection that takes what is sent."""
+
+    def __init__(self):
+        self.sent = asyncio.Queue()
+
+    async def send(self, data):
+        self.sent.put_nowait(json.loads(data))
+
+
+@in_a_loop
+async def test_what_is_said_waits_for_the_next_connection_if_one_is_lost_as_soon_as_it_is_there():
+    outbox, wire = Outbox(soon), Wire()
+    saying = asyncio.create_task(outbox.say("hello", None, "k"))
+    await asyncio.sleep(0)
+    outbox.connected(wire, 1000)
+    outbox.disconnected()
+    await asyncio.sleep(0)
+    outbox.connected(wire, 1000)
+    assert (await wire.sent.get())["text"] == "hello"
+    outbox.take(Ack(type="ack", room="lobby", key="k", id=1, tag="00000001", again=False))
+    assert (await saying).id == 1

@@ -850,3 +850,39 @@ def test_random_talk_of_many_is_one_record_for_all(store):
         assert sorted(everything) == [*range(1, sum(said) + 1)]
 
     play(scenario, store, limits=Limits(messages=1000))
+
+
+@pytest.mark.parametrize(
+    ("published", "text"),
+    [("Maintenance at 5", "Maintenance at 5"), ({"at": 5}, ""), (b"\x00", "")],
+    ids=["text", "JSON", "bytes"],
+)
+def test_what_an_app_publishes_in_a_room_is_a_message_of_nobody(store, published, text):
+    async def scenario(house):
+        ana = await house.join("lobby", "ana")
+        receipt = await house.call(house.hub.publish("lobby", published, key="k"))
+        assert (await ana.said("after it"))["type"] == "ack"
+        newcomer = await house.join("lobby", "ben")  # reads it from the store
+        for guest in (ana, newcomer):
+            message, after = await guest.messages(2)
+            assert message == {
+                **{"type": "message", "room": "lobby", "id": 1, "tag": receipt.tag},
+                **{"key": "k", "from": None, "text": text, "at": 0},
+            }
+            assert (after["from"], after["text"]) == ("ana", "after it")
+        past = (await house.get("/rooms/lobby/messages", "ana")).json()
+        assert past["messages"][0] == message
+
+    play(scenario, store)
+
+
+def test_a_damaged_message_is_a_message_of_nobody_and_says_nothing(store):
+    async def scenario(house):
+        ana = await house.join("lobby", "ana")
+        await house.call(house.hub.store.append("lobby", "k", b'"from":"ben","text":"hello'))
+        assert (await ana.said("after it"))["type"] == "ack"
+        message, after = await ana.messages(2)
+        assert (message["id"], message["from"], message["text"]) == (1, None, "")
+        assert after["text"] == "after it"
+
+    play(scenario, store)

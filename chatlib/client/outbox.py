@@ -89,7 +89,8 @@ class Outbox:
 
     async def ready(self) -> None:
         """Wait until there is a connection; raise the reason if there will be none."""
-        await self._ready.wait()
+        while self._socket is None and self._ended is None:  # it may be lost again at once
+            await self._ready.wait()
         if self._ended is not None:
             raise self._ended
 

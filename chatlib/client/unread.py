@@ -19,9 +19,9 @@ class Message:
         id: its number: 1, 2, 3 … in its room, without gaps.
         tag: the fingerprint of the history up to and with it.
         key: what its sender calls it.
-        sender: the name of the person who said it.
+        sender: the name of the person who said it; "" if an app has published it.
         text: what was said.
-        at: when, by the server's clock, in UTC.
+        at: when, by the server's clock, in UTC. 1970 if an app has published it.
         to: the person to whom alone it was said, or None.
     """
 
@@ -42,7 +42,7 @@ class Message:
     def of(cls, frame: protocol.Message) -> "Message":
         """Return what `frame` says."""
         at = EPOCH + timedelta(milliseconds=frame.at)
-        return cls(frame.id, frame.tag, frame.key, frame.sender, frame.text, at, frame.to)
+        return cls(frame.id, frame.tag, frame.key, frame.sender or "", frame.text, at, frame.to)
 
 
 class Unread:

@@ -3,10 +3,19 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chatlib.core.frames import Content, plain
 from chatlib.stores.store import Cursor, Entry, expect_name
+
+HEAD = {"type", "room", "id", "tag"}
+
+
+def refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which Python takes for JSON and browsers do not."""
+    raise ValueError(f"{constant} is no JSON")
+
+
+STRICT = json.JSONDecoder(parse_constant=refuse)
 
 After = str | Cursor | Mapping[str, str | Cursor] | None
 
@@ -28,20 +37,26 @@ def body_of(message: Content) -> bytes:
 def text_of(room: str, entry: Entry) -> str:
     """Return what members of `room` get. The body is put behind its id and tag as it is.
 
-    A body that is no UTF-8 was damaged, or is another program's. Its place is told all the same:
-    members would wait for it without end.
+    A body that cannot be put there was damaged, or is another program's. Its place is told all the
+    same: members would wait for it without end.
     """
-    head = f'{{"type":"message","room":{json.dumps(room)},"id":{entry.id},"tag":"{entry.tag}",'
+    return head_of(room, entry) + (
+        '"unreadable":true}' if is_damaged(entry) else entry.body.decode()
+    )
+
+
+def head_of(room: str, entry: Entry) -> str:
+    """Return how each message begins."""
+    return f'{{"type":"message","room":{json.dumps(room)},"id":{entry.id},"tag":"{entry.tag}",'
+
+
+def is_damaged(entry: Entry) -> bool:
+    """Return whether the body is not the end of a JSON object, or has a field of the head's."""
     try:
-        return head + entry.body.decode()
-    except UnicodeDecodeError:
-        return head + '"unreadable":true}'
-
-
-def message_of(room: str, entry: Entry) -> dict[str, Any]:
-    """Return the same as a dict."""
-    message: dict[str, Any] = json.loads(text_of(room, entry))
-    return message
+        fields = STRICT.decode("{" + entry.body.decode())
+    except (ValueError, RecursionError):
+        return True
+    return not HEAD.isdisjoint(fields)
 
 
 def expect_room(room: str) -> None:

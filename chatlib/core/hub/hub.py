@@ -23,7 +23,7 @@ from starlette.websockets import WebSocketState
 
 from chatlib.core.frames import encode, plain
 from chatlib.core.hub.attendance import Attendance
-from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of, text_of
+from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of
 from chatlib.core.hub.feed import PAGE, Feed
 from chatlib.core.hub.guest import ChangedError
 from chatlib.core.hub.liveroom import CHANGED, CHANGED_WHY
@@ -220,7 +220,7 @@ class Hub(Publisher):
         """Have a feed of `room` for as long as somebody needs it."""
         feed = self._feeds.get(room)
         if feed is None:
-            feed = self._feeds[room] = Feed(room, self.store, text_of, self.limit)
+            feed = self._feeds[room] = Feed(room, self.store, self.render, self.limit)
         feed.users += 1
         try:
             await feed.start()

@@ -1,14 +1,16 @@
 """Publishing in rooms of a store: all of a hub that needs no WebSocket."""
 
 import asyncio
+import json
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 from chatlib.core.frames import Content
-from chatlib.core.hub.envelope import body_of, expect_room, inbox_of, message_of
+from chatlib.core.hub.envelope import body_of, expect_room, inbox_of, text_of
 from chatlib.stores import store_at
-from chatlib.stores.store import Receipt, Store
+from chatlib.stores.store import Entry, Receipt, Store
 
 
 class Publisher:
@@ -21,9 +23,13 @@ class Publisher:
 
     Args:
         store: an address, as `store_at` takes it, or a store.
+
+    Attributes:
+        render: makes the text that members get, of a room and an entry of its log. It never raises.
     """
 
     def __init__(self, store: str | Store) -> None:
+        self.render: Callable[[str, Entry], str] = text_of
         self.store = store_at(store) if isinstance(store, str) else store
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -97,7 +103,7 @@ class Publisher:
         self._expect_open()
         expect_room(room)
         page = await self.store.read(room, before=before, limit=limit)
-        return [message_of(room, entry) for entry in page.entries]
+        return [json.loads(self.render(room, entry)) for entry in page.entries]
 
     async def people(self, room: str) -> dict[str, int]:
         """Return who is in `room`, in all processes, and with how many connections."""

@@ -113,16 +113,19 @@ class Welcome(Down):
 
 
 class Message(Down):
-    """A message that the log has. Your cursor is `{id}.{tag}` from now on."""
+    """A message that the log has. Your cursor is `{id}.{tag}` from now on.
+
+    One that an app has published, and no client said, has nobody in `from`.
+    """
 
     type: Literal["message"]
     room: Room
     id: Id
     tag: Tag
     key: str
-    sender: Annotated[Person, Field(alias="from")]
+    sender: Annotated[Person | None, Field(alias="from")]
     text: str
-    at: Annotated[Milliseconds, Field(description="when it was said, in Unix time")]
+    at: Annotated[Milliseconds, Field(description="when it was said, in Unix time; 0: unknown")]
     to: Annotated[Person | None, Field(description="if it was said to one person")] = None
 
 

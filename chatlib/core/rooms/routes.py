@@ -1,6 +1,7 @@
 """The rooms over HTTP: say, read, see who is there, and ask whether all is well."""
 
 import asyncio
+import json
 import math
 import os
 import secrets
@@ -12,12 +13,13 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Res
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from chatlib.core.hub.envelope import inbox_of, message_of
+from chatlib.core.hub.envelope import inbox_of
 from chatlib.core.hub.feed import PAGE
 from chatlib.core.hub.presence import NAMES
 from chatlib.core.rate import Buckets
 from chatlib.core.rooms.entrance import LAST, Entrance, RefusedError
 from chatlib.core.rooms.identity import BadTokenError, Claim
+from chatlib.core.rooms.message import frame_of
 from chatlib.core.rooms.names import MINE
 from chatlib.core.rooms.protocol import FORBIDDEN, Key, Message, Person, Text
 from chatlib.core.rooms.talk import NobodyError, Rooms
@@ -156,7 +158,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         limit: Annotated[int, Query(ge=1, le=PAGE)] = LAST,
     ) -> JSONResponse:
         page = await answered(rooms, hub.store.read(name, before=before, limit=limit))
-        messages = [message_of(name, entry) for entry in page.entries]
+        messages = [json.loads(frame_of(name, entry)) for entry in page.entries]
         oldest = page.entries[0].id if page.entries else page.first
         more = bool(page.entries) and oldest > page.first
         past = {"messages": messages, "first": page.first, "head": page.head.id, "more": more}

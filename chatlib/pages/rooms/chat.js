@@ -2,6 +2,7 @@
 import { Composer } from "./composer.js";
 import { Connected } from "./connected.js";
 import { $, element, write } from "./dom.js";
+import { APP } from "./item.js";
 import { MessageList } from "./list.js";
 import { INBOX, addressOf, nameFrom, placeAt } from "./places.js";
 import { drawPeople, drawRooms, showCount, titleOf, typingWords } from "./sides.js";
@@ -158,7 +159,8 @@ export class Chat {
   /** Have a screen reader read what comes, and not what was there before. */
   announce(room, { from, text }) {
     if (from === this.you || (room !== this.room && room.name !== INBOX)) return;
-    const words = room.name === INBOX ? `${from} wrote to you: ${text}` : `${from}: ${text}`;
+    const author = from ?? APP;
+    const words = room.name === INBOX ? `${author} wrote to you: ${text}` : `${author}: ${text}`;
     const region = $("announcer");
     region.append(element("p", {}, words));
     while (region.childElementCount > READ_ALOUD) region.firstElementChild.remove();

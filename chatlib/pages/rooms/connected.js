@@ -93,7 +93,7 @@ export class Connected {
   everybody() {
     const partners = this.inbox.history.messages.flatMap(({ from, to }) => [from, to]);
     const present = this.all.flatMap(({ people }) => [...(people.names ?? [])]);
-    return new Set([...partners, ...present].filter((name) => name !== this.you));
+    return new Set([...partners, ...present].filter((name) => name && name !== this.you));
   }
 
   /**

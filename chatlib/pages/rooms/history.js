@@ -56,6 +56,7 @@ export class History {
   /** Take a message. Return false where others are missing before it. */
   add(message) {
     if (message.id !== this.head + 1) return message.id <= this.head;
+    date([message], this.messages.at(-1));
     this.messages.push(message);
     this.cursor = `${message.id}.${message.tag}`;
     return true;
@@ -65,6 +66,7 @@ export class History {
   addEarlier({ messages, first }) {
     this.first = messages.length ? first : this.oldest;
     if (messages.length && messages.at(-1).id !== this.oldest - 1) return false;
+    date(messages);
     this.messages.unshift(...messages);
     return true;
   }
@@ -87,6 +89,15 @@ export class History {
   restart(cursor) {
     this.read = cursor;
     everyTab.write(this.place, cursor);
+  }
+}
+
+/** Give a message whose time is not known, since an app has published it, that of one beside it. */
+function date(messages, before = messages.find(({ at }) => at)) {
+  let at = before?.at ?? Date.now();
+  for (const message of messages) {
+    if (message.at) at = message.at;
+    else Object.assign(message, { at, undated: true });
   }
 }
 

@@ -2,6 +2,8 @@
 import { element } from "./dom.js";
 import { addressOf } from "./places.js";
 
+export const APP = "The server"; // has said what no person has said: the app has published it
+const NOT_SHOWN = "(Something that this page cannot show.)";
 const GROUP = 5 * 60_000; // milliseconds: after a longer pause the author is named again
 const COLOURS = 6;
 const LINK = /https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]]/g;
@@ -24,17 +26,20 @@ export function item(message, before, you, note, isNew) {
   if (note) made.append(element("p", { className: "note" }, note));
   if (isNew) made.append(element("p", { className: "new" }, "New"));
   const title = full.format(at);
-  const when = element("time", { dateTime: at.toISOString(), title }, time.format(at));
+  const shown = element("time", { dateTime: at.toISOString(), title }, time.format(at));
+  const when = message.undated ? "" : shown;
+  const words = message.from === null && !message.text ? NOT_SHOWN : message.text;
   const head = { className: alone ? "head" : "head unseen" };
   made.append(
     element("p", head, ...authors(message, you), " ", when),
-    element("p", { className: "text", title: alone ? "" : title }, ...withLinks(message.text)),
+    element("p", { className: "text", title: alone ? "" : title }, ...withLinks(words)),
   );
   return made;
 }
 
 /** Return the parts of who speaks to whom. */
 function authors({ from, to }, you) {
+  if (from === null) return [element("strong", { className: "person" }, APP)];
   if (to === undefined) return [person(from, you)];
   return [person(from, you), element("span", { className: "to" }, " to "), person(to, you, "you")];
 }

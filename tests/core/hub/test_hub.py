@@ -165,12 +165,26 @@ def test_text_bytes_json_and_models_can_be_published(message, field):
     play(hub, scenario)
 
 
-def test_a_message_that_was_damaged_is_told_as_unreadable_and_the_room_goes_on(address):
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"data":"\xff"}',
+        b"hello",
+        b"",
+        b'"data":1',
+        b'"data":1}}',
+        b'"data":NaN}',
+        b'"data":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        b'"id":7,"data":1}',
+    ],
+    ids=["no UTF-8", "no JSON", "nothing", "open", "more", "NaN", "deep", "an id of its own"],
+)
+def test_a_message_that_was_damaged_is_told_as_unreadable_and_the_room_goes_on(address, body):
     hub = Hub(address)
 
     async def scenario(served, join):
         client = await join("orders")
-        appending = hub.store.append("orders", "damaged", b'"data":"\xff"}')
+        appending = hub.store.append("orders", "damaged", body)
         receipt = await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(appending, served.loop)
         )
