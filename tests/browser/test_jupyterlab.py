@@ -235,6 +235,26 @@ def test_the_same_through_jupyter_server_proxy(
     talk(open_chapter(proxied_lab, chat_chapter), r"/proxy/\d+/")
 
 
+def test_who_signs_in_to_the_page_goes_through_the_tunnel_and_hears_what_was_said_meanwhile(
+    notebooks: Path, run_chapter: RunChapter
+) -> None:
+    chapter, _ = run_chapter(notebooks / "07_rooms_that_remember.ipynb")
+    chapter.run_above("tunnel")
+    page = chapter.page(chapter.pages(above="tunnel")[-1])
+    status = page.get_by_role("status")
+    page.get_by_label("Your name").fill("ben")
+    page.get_by_role("button", name="Sign in").click()
+    expect(status).to_have_text("Connected.")
+    expect(page.locator("#how-many")).to_have_text("1")  # who comes now is told of ben
+    assert "Cut off now: ben" in chapter.run_cell("tunnel")
+    expect(status).to_contain_text("No connection")
+    heard = page.get_by_role("log")
+    expect(heard).not_to_contain_text("Are you in the tunnel?")
+    chapter.run_cell("heal")
+    expect(heard).to_contain_text("Are you in the tunnel?")
+    expect(status).to_have_text("Connected.")
+
+
 def talk(chapter: Chapter, address: str) -> None:
     """Say something in the embedded page and in a second tab, and see who hears it."""
     chapter.run_above(SAID)
