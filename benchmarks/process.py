@@ -63,13 +63,20 @@ class Process:
 
     def cpu(self) -> float:
         """Return the seconds of CPU time that it has had."""
-        # What clock_getcpuclockid(3) gives for a process: it counts nanoseconds, where /proc, and
-        # so psutil, counts hundredths of a second.
-        return time.clock_gettime(~self.popen.pid << 3 | 2)
+        return cpu_of(self.popen.pid)
 
     def memory(self) -> int:
         """Return the bytes that it has in memory."""
         return int(psutil.Process(self.popen.pid).memory_info().rss)
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU time that a process has had.
+
+    From what clock_getcpuclockid(3) gives for it: that counts nanoseconds, where /proc, and so
+    psutil, counts hundredths of a second.
+    """
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def serving(name: str) -> Process:

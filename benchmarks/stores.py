@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
 import uvloop
 
+from benchmarks.process import cpu_of
 from benchmarks.tables import GOAL_HEADS, goal_row, table
 from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.stores.sqlite import SQLiteStore
@@ -33,7 +33,7 @@ IN_FLIGHT = 32
 ROUNDS = 5
 SECONDS = 2.0
 HEARD = 500  # messages that another process hears
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
 
 
 def key_of(number: int) -> str:
@@ -166,12 +166,11 @@ async def publish(path: Path) -> None:
 def idle(path: Path) -> float:
     """Return which part of a core two idle processes take together."""
     with other_process("sleep", str(path)) as one, other_process("sleep", str(path)) as two:
-        processes = [psutil.Process(each.pid) for each in (one, two)]
         for each in (one, two):
             answer(each)
-        before = sum(sum(each.cpu_times()[:2]) for each in processes)
+        before = sum(cpu_of(each.pid) for each in (one, two))
         time.sleep(IDLE_SECONDS)
-        after = sum(sum(each.cpu_times()[:2]) for each in processes)
+        after = sum(cpu_of(each.pid) for each in (one, two))
     return (after - before) / IDLE_SECONDS
 
 
