@@ -297,7 +297,9 @@ def test_two_people_talk_and_see_each_other(open_tab: OpenTab, server: Server) -
     expect(ana.locator("#names-here li")).to_have_text(["ana (you)"])
 
 
-def test_what_the_app_publishes_is_shown_as_said_by_the_server(page: Page, server: Server) -> None:
+def test_what_the_app_publishes_is_shown_with_a_name_that_no_person_can_have(
+    page: Page, server: Server
+) -> None:
     def publish(message: object) -> None:
         publishing = server.app.state.hub.publish("lobby", message)
         asyncio.run_coroutine_threadsafe(publishing, server.loop).result(GUARD_SECONDS)
@@ -311,9 +313,9 @@ def test_what_the_app_publishes_is_shown_as_said_by_the_server(page: Page, serve
         ["Welcome to all", "Maintenance at 5", "(Something that this page cannot show.)", "Thanks"]
     )
     expect(page.locator("#history .head:not(.unseen)")).to_have_text(
-        ["The server ", re.compile("You")]
+        ["@server ", re.compile("You")]
     )
-    expect(page.locator("#announcer")).to_contain_text("The server: Maintenance at 5")
+    expect(page.locator("#announcer")).to_contain_text("@server: Maintenance at 5")
     expect(page.locator("#history time")).to_have_count(1)  # when it was published is not known
 
 

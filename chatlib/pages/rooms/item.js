@@ -2,7 +2,8 @@
 import { element } from "./dom.js";
 import { addressOf } from "./places.js";
 
-export const APP = "The server"; // has said what no person has said: the app has published it
+// Has said what no person has said: the app has published it. No person's name begins with @.
+export const APP = "@server";
 const NOT_SHOWN = "(Something that this page cannot show.)";
 const GROUP = 5 * 60_000; // milliseconds: after a longer pause the author is named again
 const COLOURS = 6;
