@@ -876,13 +876,23 @@ def test_what_an_app_publishes_in_a_room_is_a_message_of_nobody(store, published
     play(scenario, store)
 
 
-def test_a_damaged_message_is_a_message_of_nobody_and_says_nothing(store):
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'"from":"ben","text":"hello', ""),
+        (b'"key":"k","from":"@ben","text":"hello","at":1}', ""),
+        (b'"key":"k","from":"ben","text":"hello","at":-1}', ""),
+        (b'"data":"half of it: \\ud83d"}', "half of it: ?"),
+    ],
+    ids=["open", "a name that cannot be", "a time that cannot be", "half a character"],
+)
+def test_what_is_damaged_in_the_store_is_a_message_of_nobody(store, body, text):
     async def scenario(house):
         ana = await house.join("lobby", "ana")
-        await house.call(house.hub.store.append("lobby", "k", b'"from":"ben","text":"hello'))
+        await house.call(house.hub.store.append("lobby", "k", body))
         assert (await ana.said("after it"))["type"] == "ack"
         message, after = await ana.messages(2)
-        assert (message["id"], message["from"], message["text"]) == (1, None, "")
+        assert (message["id"], message["from"], message["text"]) == (1, None, text)
         assert after["text"] == "after it"
 
     play(scenario, store)

@@ -22,6 +22,7 @@ def frame_of(room: str, entry: Entry) -> str:
     except ValidationError:
         data = json.loads(text).get("data")
         words = data if isinstance(data, str) else ""
+        words = words.encode(errors="replace").decode()  # it may have half a character
         message = {"key": entry.key, "from": None, "text": words, "at": 0}
         return head_of(room, entry) + JSON.encode(message)[1:]
     return text
