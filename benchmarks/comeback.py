@@ -19,7 +19,7 @@ from benchmarks.storm.workers import Worker
 from benchmarks.tables import GOAL_HEADS, goal_row, table
 from chatlib.core.rooms.identity import Tokens
 
-GOAL = "≤ 10"  # seconds
+GOAL = "≤ 10"  # seconds, in the worst round too
 MISSED = 100  # messages, said while the worker was dead
 GIVE_UP_SECONDS = 120.0
 BEAT_SECONDS = 25.0
@@ -95,7 +95,7 @@ def main() -> None:
     heads = [f"seconds after the kill, {options.rounds} rounds", *GOAL_HEADS[1:]]
     rows = [
         goal_row("the worker serves again", served, "", 1),
-        goal_row(f"{options.clients:,} clients have all that they missed", back, GOAL, 1),
+        goal_row(f"{options.clients:,} clients have all that they missed", back, GOAL, 1, max),
     ]
     print(table(heads, rows))
 

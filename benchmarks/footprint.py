@@ -20,6 +20,7 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.process import Process, serving
+from benchmarks.rooms import drain
 from benchmarks.tables import GOAL_HEADS, goal_row, table
 from chatlib.core.rooms.identity import Tokens
 from chatlib.rooms import SECRET, STORE
@@ -86,12 +87,6 @@ class Crowd:
             end.set()
 
 
-async def drain(client: ClientConnection) -> None:
-    """Read whatever comes."""
-    async for _ in client:
-        pass
-
-
 async def say(client: ClientConnection, text: str) -> None:
     """Say something, and wait until it is acknowledged."""
     key = secrets.token_hex(8)
@@ -142,11 +137,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 3 * IDLE), most))
     seen = asyncio.run(measure(rounds))
     first = seen[0]
-    idle = [1000 * (each["idle"] - each["before"]) / IDLE for each in seen[:1]]
+    idle = 1000 * (first["idle"] - first["before"]) / IDLE
     after = ", ".join(f"{each['after']:.1f}" for each in seen)
     rows = [
         goal_row("the worker, before anybody came, MB", [first["before"]], "", 1),
-        goal_row(f"one of {IDLE:,} idle connections, KB", idle, "", 1),
+        goal_row(f"one of {IDLE:,} idle connections, KB", [idle], "", 1),
         goal_row(f"after {ROOMS:,} rooms were opened and left, MB", [first["rooms"]], "", 1),
         goal_row(
             f"with a room of {CROWD:,} that heard {MESSAGES:,} messages, MB", [first["talk"]], "", 1

@@ -6,7 +6,7 @@ What the others are compared to has the least and the most of itself in brackets
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import floor
@@ -67,20 +67,27 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 GOAL_HEADS = ["", "here (least to most)", "goal", ""]
 
 
-def goal_row(what: str, values: Sequence[float], goal: str, places: int = 2) -> list[str]:
+def goal_row(
+    what: str,
+    values: Sequence[float],
+    goal: str,
+    places: int = 2,
+    judged: Callable[[Sequence[float]], float] = statistics.median,
+) -> list[str]:
     """Return a line of a table with `GOAL_HEADS`.
 
     Args:
         what: was measured.
-        values: of all rounds. What was reached is said of the median.
+        values: of all rounds.
         goal: such as "≤ 2.5" or "≥ 0.5"; "" for none.
         places: how many decimal places a figure has.
+        judged: makes of the values the one that has to reach the goal: the median, or the worst.
     """
     verdict = ""
     if goal:
         sign, number = goal.split()
-        median = statistics.median(values)
-        reached = median <= float(number) if sign == "≤" else median >= float(number)
+        value = judged(values)
+        reached = value <= float(number) if sign == "≤" else value >= float(number)
         verdict = "reached" if reached else "MISSED"
     only = f"{values[0]:,.{places}f}" if len(values) == 1 else cell(values, places=places)
     return [what, only, goal, verdict]
