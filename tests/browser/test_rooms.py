@@ -368,6 +368,7 @@ def test_a_direct_message_reaches_one_person_and_escape_leaves_it(
     expect(ben.locator("#history .head")).to_contain_text(["ana to you"])
     ben.get_by_role("link", name="ana").first.click()
     expect(ben).to_have_url(server.http_url("/#@me/ana"))
+    expect(ben.get_by_label("To", exact=True)).to_have_value("ana")
     say(ben, "who is that?")
     expect(ana.get_by_role("link", name="Messages to you 1 unread")).to_be_visible()
     say(cem, "a word for all")
@@ -383,6 +384,7 @@ def test_a_direct_message_reaches_who_is_in_a_room_and_in_no_inbox(
     enter(page, server.http_url("/"), "ana")
     with talker(server, "ben"):
         page.locator("#people").get_by_role("link", name="ben").click()
+        expect(page.get_by_label("To", exact=True)).to_have_value("ben")
         say(page, "psst")
         expect(texts(page)).to_have_text(["psst"])
         expect(waiting(page)).to_have_count(0)
