@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(Path(__file__).parent / "notebooks"))  # for kernel.py and refresh.py
 sys.path.insert(0, str(Path(__file__).parent / "shared"))  # for colours.py
@@ -40,3 +42,10 @@ def socket_path() -> Iterator[str]:
     """A free path for a Unix socket. Those of `tmp_path` may be too long for one."""
     with tempfile.TemporaryDirectory() as folder:
         yield str(Path(folder, "socket"))
+
+
+@pytest.fixture(scope="session")
+def needs_redis() -> None:
+    """Skip a test that needs a real Redis where there is none."""
+    if find_redis() is None:
+        pytest.skip(HOW_TO_GET_ONE)

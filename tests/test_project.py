@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import itertools
 import json
 import os
 import re
@@ -59,14 +60,15 @@ def test_a_module_is_a_page_or_two(path):
 def test_environment_yml_names_the_packages_of_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    wanted = PROJECT["dependencies"] + EXTRAS["rooms"] + EXTRAS["lab"] + EXTRAS["test"]
+    extras = [EXTRAS[name] for name in ("rooms", "redis", "metrics", "lab", "test")]
+    wanted = [*PROJECT["dependencies"], *itertools.chain(*extras)]
     wanted = [package for package in wanted if not package.startswith("chatlib")]
     assert pip == [*wanted, "--editable ."]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
 
 
 def test_the_chapters_import_nothing_but_what_the_extra_lab_brings():
-    extras = EXTRAS["rooms"] + EXTRAS["lab"]
+    extras = EXTRAS["rooms"] + EXTRAS["redis"] + EXTRAS["lab"]
     wanted = {re.match(r"[a-z0-9-]+", name)[0] for name in PROJECT["dependencies"] + extras}
     # What these need comes with them.
     wanted |= {"chatlib", "anyio", "httpx", "pydantic", "starlette"}
