@@ -23,6 +23,7 @@ from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.listening import expect_free_path, expect_free_port, expect_socket
 from chatlib.core.origins import VARIABLE, origins_from_environment
 from chatlib.stores import store_at
+from chatlib.stores.address import shown
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
 # After how many new objects the collector goes through these, and how often it goes through more.
@@ -45,7 +46,7 @@ STORE, SECRET = "CHATLIB_STORE", "CHATLIB_SECRET"  # where `chatlib.rooms` looks
 WORTH = {
     "disk": "an acknowledged message is on the disk",
     "second": "an acknowledged message survives a crash, and a power cut about a second later",
-    "memory": "an acknowledged message is in the memory of this process, and ends with it",
+    "memory": "an acknowledged message is in memory alone, and ends with the process that holds it",
     "unknown": "nobody knows what an acknowledged message survives",
 }
 
@@ -124,7 +125,7 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
     if workers > 1 and address == "memory:":
         raise ValueError(
             f"memory: is for one process, and there are {workers} workers; "
-            "--store sqlite:///chat.db is for any number"
+            "--store sqlite:///chat.db is for any number, and redis://… for several machines"
         )
 
     from chatlib.core.rooms.identity import (
@@ -143,7 +144,8 @@ def prepare_rooms(store: str | None, workers: int) -> list[str]:
         await store.close()
         return store.durable
 
-    notes = [f"rooms are kept in {address}; {WORTH[asyncio.run(probe())]}"]
+    durable = asyncio.run(probe())
+    notes = [f"rooms are kept in {shown(address)}; {WORTH[durable]}"]
     os.environ[STORE] = address
     if not secret:
         os.environ[SECRET] = secrets.token_urlsafe(32)
@@ -178,7 +180,8 @@ def parser() -> Parser:
     )
     parser.add_argument(
         "--store",
-        help="where rooms keep messages: sqlite:///chat.db, say, for any number of workers. "
+        help="where rooms keep messages: sqlite:///chat.db, say, for any number of workers; "
+        "redis://127.0.0.1:6379/0 for those of several machines. "
         f"Default: ${STORE}, else memory:",
     )
     parser.add_argument(

@@ -417,7 +417,7 @@ def test_rooms_say_where_messages_are_kept_and_what_an_acknowledgement_is_worth(
     rooms_seen, capsys, tmp_path
 ):
     worth = {
-        "memory:": "an acknowledged message is in the memory of this process, and ends with it",
+        "memory:": "an acknowledged message is in memory alone, and ends with the process that",
         f"sqlite:///{tmp_path}/chat.db": "an acknowledged message is on the disk",
     }
     for address, says in worth.items():

@@ -1,4 +1,4 @@
-"""Where the messages of rooms are kept: in memory, or in a file that several processes share."""
+"""Where the messages of rooms are kept: in memory, in a file that processes share, or in Redis."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from chatlib.stores.store import Cursor, NotKept, Receipt, Store, Unsure
 
 __all__ = ["Cursor", "NotKept", "Receipt", "Store", "Unsure", "store_at"]
 
-SCHEMES = "'memory:' or 'sqlite:///chat.db'"
+SCHEMES = "'memory:', 'sqlite:///chat.db' or 'redis://host:6379/0'"
 
 
 def store_at(address: str, **options: Any) -> Store:
@@ -14,11 +14,13 @@ def store_at(address: str, **options: Any) -> Store:
 
     Args:
         address: `memory:`, or `sqlite:///chat.db` for a file below the working directory and
-            `sqlite:////var/lib/chat.db`, with four slashes, for one anywhere.
+            `sqlite:////var/lib/chat.db`, with four slashes, for one anywhere; or that of a Redis
+            or Valkey, `redis://user:password@host:6379/0`, with `rediss:` for TLS.
         options: as its class has them: `retention`, say.
 
     Raises:
         ValueError: there is no such store.
+        ImportError: the package that it needs is missing.
     """
     scheme, _, rest = address.partition(":")
     if address == "memory:":
@@ -29,4 +31,8 @@ def store_at(address: str, **options: Any) -> Store:
         from chatlib.stores.sqlite import SQLiteStore
 
         return SQLiteStore(rest[3:], **options)
+    if scheme in ("redis", "rediss") and rest.startswith("//"):
+        from chatlib.stores.redis import RedisStore
+
+        return RedisStore(address, **options)
     raise ValueError(f"expected the address of a store, {SCHEMES}, got {address!r}")

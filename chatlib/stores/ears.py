@@ -49,6 +49,11 @@ class Ears:
         for ear, loop in self.of(room):
             call_in(loop, ear.head, cursor)
 
+    def resync(self, room: str) -> None:
+        """Tell that something may have been missed."""
+        for ear, loop in self.of(room):
+            call_in(loop, ear.resync)
+
     def people(self, room: str) -> None:
         """Tell that somebody has come or left."""
         for ear, loop in self.of(room):

@@ -81,6 +81,7 @@ class MemoryStore:
     """
 
     durable: Durability = "memory"
+    lease: float | None = None
 
     def __init__(self, retention: Retention = DEFAULT) -> None:
         self.retention = retention

@@ -54,6 +54,8 @@ class SQLiteStore:
         patience: how many seconds an append waits for its turn, or for the disk.
     """
 
+    lease: float | None = None
+
     def __init__(
         self,
         path: str | Path,
@@ -191,11 +193,9 @@ class SQLiteStore:
 
     def _count(self, room: str, name: str, more: int) -> None:
         with self._lock:
-            connections = max(0, self._present.get((room, name), 0) + more)
-            if connections:
-                self._present[room, name] = connections
-            else:
-                self._present.pop((room, name), None)
+            self._present[room, name] = max(0, self._present.get((room, name), 0) + more)
+            if not self._present[room, name]:
+                del self._present[room, name]
 
     async def _write(self, room: str, name: str) -> None:
         try:

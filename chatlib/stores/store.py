@@ -116,6 +116,9 @@ class Ear(Protocol):
     def head(self, cursor: Cursor) -> None:
         """Take the hint that the log reaches to `cursor`, or beyond."""
 
+    def resync(self) -> None:
+        """Take the hint that anything may have been missed, or the log be another one."""
+
     def people(self) -> None:
         """Take the hint that somebody has come or left."""
 
@@ -129,9 +132,15 @@ class Store(Protocol):
     Attributes:
         durable: what a message that is kept survives. `"disk"`: a loss of power. `"second"`: the
             same, save the last second or so. `"memory"`: not the end of the process that holds it.
+        lease: for how many seconds the people of a process that has ended are counted still; None:
+            they are not.
     """
 
-    durable: Durability
+    @property
+    def durable(self) -> Durability: ...
+
+    @property
+    def lease(self) -> float | None: ...
 
     async def open(self) -> None:
         """Get ready. Call it once, before all others.

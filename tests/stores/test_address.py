@@ -34,10 +34,20 @@ def test_a_file(address, path):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "memory", "memory://", "chat.db", "sqlite:", "sqlite:///", "sqlite://chat.db", "x://y"],
+    [
+        "",
+        "memory",
+        "memory://",
+        "chat.db",
+        "sqlite:",
+        "sqlite:///",
+        "sqlite://chat.db",
+        "x://y",
+        "redis:x",
+    ],
 )
 def test_what_is_no_address_is_told_what_is(address):
-    with pytest.raises(ValueError, match=r"'memory:' or 'sqlite:///chat\.db', got"):
+    with pytest.raises(ValueError, match=r"'memory:', 'sqlite:///chat\.db' or 'redis:"):
         store_at(address)
 
 

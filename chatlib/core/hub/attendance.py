@@ -1,7 +1,6 @@
 """Who of this process is present in the rooms of a store."""
 
 import asyncio
-import contextlib
 
 from chatlib.stores.store import Store
 
@@ -26,21 +25,32 @@ class Attendance:
 
     async def leave(self, room: str, name: str, code: int | None) -> None:
         """Note that it has left; a little later, unless it said so itself with 1000 or 1001."""
-        if code in (1000, 1001) or self._stopped.is_set():
+        if code in (1000, 1001):
             await self.store.leave(room, name)
-            return
-        task = asyncio.create_task(self._leave_later(room, name))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        elif self._stopped.is_set():
+            await self._leave_now(room, name)
+        else:
+            task = asyncio.create_task(self._leave_later(room, name))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, room: str, name: str) -> None:
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(STAYS_SECONDS):
                 await self._stopped.wait()
-        await self.store.leave(room, name)
+        except TimeoutError:
+            await self.store.leave(room, name)
+        else:
+            await self._leave_now(room, name)
+
+    async def _leave_now(self, room: str, name: str) -> None:
+        """Note that it has left because this process stops."""
+        # Where there is a lease, its client is back at another process before that runs out.
+        if self.store.lease is None:
+            await self.store.leave(room, name)
 
     async def stop(self) -> None:
-        """Have all who are about to leave do so now, and wait for that."""
+        """Have all who are about to leave do so now, unless a lease has them leave, and wait."""
         self._stopped.set()
         if self._leaving:
             await asyncio.wait(self._leaving)

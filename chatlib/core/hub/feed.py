@@ -110,6 +110,11 @@ class Feed:
         if not self.ready or self._tag_at(cursor.id) != cursor.tag:
             self.repair()
 
+    def resync(self) -> None:
+        """Take the hint that anything may have been missed."""
+        self.repair()
+        self.presence.change()
+
     def people(self) -> None:
         """Take the hint that somebody has come or left."""
         self.presence.change()

@@ -32,6 +32,9 @@ class Listener:
         self.heads.append(cursor.id)
         self._news.set()
 
+    def resync(self) -> None:
+        self._news.set()
+
     def people(self) -> None:
         self.people_changed += 1
         self._news.set()

@@ -1,0 +1,135 @@
+"""Who is connected, through all processes that share a Redis. Each process has a lease.
+
+A process renews its lease for as long as it lives. The people of one whose lease has run out, by
+the clock of Redis, count no longer, and whichever process sees that forgets them and tells.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+
+from redis.asyncio import Redis
+
+from chatlib.stores.redis_place import Place, reason, script
+from chatlib.stores.redis_writer import Writer
+from chatlib.stores.store import NotKept, Unsure
+
+logger = logging.getLogger("uvicorn.error.chatlib.stores")
+
+LEASE_SECONDS = 6.0
+RENEW_SECONDS = 1.5  # between two renewals, and two looks at whose lease has run out
+SOME = 100  # rooms of a dead process that are looked at in one call
+
+
+class People:
+    """The connections of this process, one row in Redis for each person and room.
+
+    Args:
+        place: where Redis is.
+        worker: the name of this process among those that share it.
+        writer: writes the rows.
+        client: for everything else.
+    """
+
+    def __init__(self, place: Place, worker: str, writer: Writer, client: Redis) -> None:
+        self._place = place
+        self._worker = worker
+        self._writer = writer
+        self._scripts = {
+            name: client.register_script(script(name).text) for name in ("lease", "bury", "people")
+        }
+        self._present: Counter[tuple[str, str]] = Counter()
+        self._behind = False  # whether rows may be missing
+        self._fault: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take a lease, and renew it from now on.
+
+        Raises:
+            OSError, RedisError: that is not possible.
+        """
+        await self._renew()
+        self._task = asyncio.create_task(self._run(), name="chatlib lease")
+
+    async def stop(self) -> None:
+        """Renew no more. For `LEASE_SECONDS` people stay: their clients may be back by then."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            with contextlib.suppress(Exception):
+                await self._renew()
+
+    def expect_lease(self) -> None:
+        """Raise `OSError` if the lease could not be renewed the last time."""
+        if self._fault is not None:
+            raise self._place.error("cannot write to", self._fault)
+
+    async def of(self, room: str) -> dict[str, int]:
+        """Return who is connected to `room`, and how often."""
+        some, workers = self._place.people(room, "")
+        rows = await self._scripts["people"](keys=[workers, self._place.leases], args=[some])
+        found: Counter[str] = Counter()
+        for name, connections in zip(rows[::2], rows[1::2], strict=True):
+            found[name.decode()] += int(connections)
+        return dict(found)
+
+    async def enter(self, room: str, name: str) -> None:
+        """Note one more connection. If that cannot be written now, it is later."""
+        self._present[room, name] += 1
+        try:
+            await self._write(room, name)
+        except asyncio.CancelledError:
+            self._lessen(room, name)
+            self._behind = True
+            raise
+
+    async def leave(self, room: str, name: str) -> None:
+        """Note one connection less, likewise."""
+        self._lessen(room, name)
+        await self._write(room, name)
+
+    def _lessen(self, room: str, name: str) -> None:
+        self._present[room, name] -= 1
+        if self._present[room, name] <= 0:
+            del self._present[room, name]
+
+    async def _write(self, room: str, name: str) -> None:
+        try:
+            await self._writer.person(room, name, lambda: self._present[room, name])
+        except (NotKept, Unsure):
+            self._behind = True
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                dead = await self._renew()
+                for worker in dead:
+                    await self._bury(worker)
+            except Exception as error:
+                if self._fault is None:
+                    logger.warning(
+                        "the lease at %s is not renewed: %s", self._place.shown, reason(error)
+                    )
+                self._fault = error
+
+    async def _renew(self) -> list[str]:
+        """Renew the lease; return the processes whose lease has run out."""
+        milliseconds = round(1000 * LEASE_SECONDS)
+        held, *dead = await self._scripts["lease"](
+            keys=[self._place.leases], args=[self._worker, milliseconds]
+        )
+        self._fault = None
+        if self._behind or not held:  # others may have forgotten the people of this process
+            self._behind = False
+            await asyncio.gather(*(self._write(room, name) for room, name in list(self._present)))
+        return [worker.decode() for worker in dead]
+
+    async def _bury(self, worker: str) -> None:
+        """Forget the people of a process that has ended, and tell."""
+        keys = [self._place.leases, self._place.rooms_of(worker)]
+        arguments: list[str | int] = [worker, self._place.rooms, self._place.channels, SOME]
+        while await self._scripts["bury"](keys=keys, args=arguments):
+            pass

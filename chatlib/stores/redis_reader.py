@@ -1,0 +1,107 @@
+"""Reading the logs that are kept in Redis."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from chatlib.stores.redis_place import Place, script
+from chatlib.stores.retention import history_of
+from chatlib.stores.store import BEGINNING, START, Cursor, Entry, Page
+
+FIELDS = ("head", "tag", "first", "before")
+MOST_ID = 2**63
+SOME = 500  # rooms whose heads are asked for in one call
+
+Rows = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class Known(NamedTuple):
+    """What is known of a log: its newest message, its oldest one, and the tag before that."""
+
+    head: Cursor = START
+    first: int = 1
+    before: str = BEGINNING
+
+
+class Reader:
+    """Reads what `append.lua` has written.
+
+    Args:
+        place: where Redis is.
+        client: connections to it.
+    """
+
+    def __init__(self, place: Place, client: Redis) -> None:
+        self._place = place
+        self._client = client
+        self._heads = client.register_script(script("heads").text)
+
+    async def heads(self, rooms: Sequence[str]) -> dict[str, Cursor]:
+        """Return the place of the newest message of each of `rooms`."""
+        found: dict[str, Cursor] = {}
+        for start in range(0, len(rooms), SOME):
+            some = rooms[start : start + SOME]
+            keys = [key for room in some for key in self._place.keys(room)[1::-1]]
+            words = await self._heads(keys=keys)
+            for room, number, tag in zip(some, words[::2], words[1::2], strict=True):
+                found[room] = Cursor(int(number), tag.decode())
+        return found
+
+    async def page(self, room: str, after: Cursor | None, before: int | None, limit: int) -> Page:
+        """Return a part of a room's log, as it was at one moment."""
+        if after is None:
+            return await self._newest(room, before, limit)
+        least = f"{min(after.id, MOST_ID)}-0"
+        known, rows = await self._ask(room, "XRANGE", least, "+", limit)
+        entries = entries_of(rows)
+        tag: str | None = None
+        if after.id == known.first - 1:
+            tag = known.before
+        elif entries and entries[0].id == after.id:
+            tag = entries[0].tag
+        history = history_of(after, known.first, known.head, tag)
+        if history == "diverged":
+            page = await self._newest(room, None, limit)
+            return page._replace(history="diverged")
+        if entries and entries[0].id == after.id:
+            del entries[0]
+        place = after if history == "complete" else Cursor(known.first - 1, known.before)
+        return Page(entries[:limit], history, known.first, known.head, place)
+
+    async def _newest(self, room: str, before: int | None, limit: int) -> Page:
+        """Return the last entries, or the last ones before an id."""
+        most = "+" if before is None else f"{max(0, min(before, MOST_ID) - 1)}-0"
+        known, rows = await self._ask(room, "XREVRANGE", most, "-", limit)
+        entries = entries_of(rows)
+        place = Cursor(known.first - 1, known.before)
+        if len(entries) > limit:
+            place = Cursor(*entries[limit][:2])
+        return Page(entries[:limit][::-1], "new", known.first, known.head, place)
+
+    async def _ask(
+        self, room: str, command: str, start: str, end: str, limit: int
+    ) -> tuple[Known, Rows]:
+        """Return what is known of a log, and one entry more than the limit, at one moment."""
+        log, meta, keys = self._place.keys(room)
+        async with self._client.pipeline(transaction=True) as ask:
+            ask.exists(log, meta, keys)
+            ask.hmget(meta, FIELDS)
+            ask.execute_command(command, log, start, end, "COUNT", limit + 1)
+            there, known, rows = await ask.execute()
+        if there < 3:  # nothing was ever written, or Redis has evicted a part of it
+            return Known(), []
+        head, tag, first, before = known
+        return Known(Cursor(int(head), tag.decode()), int(first), before.decode()), rows
+
+
+def entries_of(rows: Rows) -> list[Entry]:
+    """Return the entries that a range of a stream has."""
+    return [entry_of(number, fields) for number, fields in rows]
+
+
+def entry_of(number: bytes, fields: dict[bytes, bytes]) -> Entry:
+    """Return an entry as `append.lua` has written it."""
+    place, _, _ = number.partition(b"-")
+    tag, key = fields[b"tag"].decode(), fields[b"key"].decode()
+    return Entry(int(place), tag, key, fields[b"body"])

@@ -1,0 +1,146 @@
+"""A connection to Redis that is not used again after a fault, and what Redis it leads to."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from chatlib.stores.redis_place import SCRIPTS, Place, script
+from chatlib.stores.store import Durability
+
+logger = logging.getLogger("uvicorn.error.chatlib.stores")
+
+OLDEST_VERSION = (6, 2)  # in which a stream can be trimmed by id
+SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy")
+
+
+class Wire:
+    """A connection on which commands are sent together. For one task at a time.
+
+    What is sent is given up at the first fault, and Redis kills the connection before the next one
+    is used: so nothing is done later than what follows it.
+
+    Args:
+        place: where Redis is.
+
+    Attributes:
+        settings: what Redis tells of them, as of the last connect.
+        durable: how durable it makes what it keeps.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._connection = place.connection()
+        self._before: tuple[Any, Any] | None = None  # which Redis, and what it calls the connection
+        self.durable: Durability = "unknown"
+        self.settings: dict[str, str] = {}
+
+    async def connect(self) -> None:
+        """Connect, unless it is: nothing is sent that was not asked for.
+
+        Raises:
+            OSError, RedisError: there is no Redis that can be written to.
+        """
+        if self._connection.is_connected:
+            return
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+            await self._prepare()
+        except BaseException:
+            await self._connection.disconnect(nowait=True)
+            raise
+
+    async def _prepare(self) -> None:
+        loads = [["SCRIPT", "LOAD", script(name).text] for name in SCRIPTS]
+        configs = [["CONFIG", "GET", name] for name in SETTINGS]
+        number, info, *answers = await self.ask([["CLIENT", "ID"], ["INFO"], *configs, *loads])
+        for loaded in answers[len(configs) :]:
+            if isinstance(loaded, ResponseError):
+                raise loaded
+        facts = {} if isinstance(info, ResponseError) else facts_in(info)
+        expect_fit(facts)
+        self.settings = {
+            name: answer[1].decode()
+            for name, answer in zip(SETTINGS, answers, strict=False)
+            if not isinstance(answer, ResponseError) and len(answer) == 2
+        }
+        self.durable = durability_of(self.settings)
+        before, self._before = self._before, (facts.get("run_id"), number)
+        if before is not None and before[0] == facts.get("run_id"):  # the same Redis still
+            await self.ask([["CLIENT", "KILL", "ID", before[1]]])
+
+    async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send `commands`; return what each is answered, an error of Redis in its place.
+
+        Cancelling it, or a fault, closes the connection.
+
+        Raises:
+            OSError, RedisError: it is not known what became of them.
+        """
+        connection = self._connection
+        try:
+            packed = connection.pack_commands(commands)
+            await connection.send_packed_command(packed, check_health=False)
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as error:
+                    answers.append(error)
+        except BaseException:
+            await self.drop()
+            raise
+        return answers
+
+    async def drop(self) -> None:
+        """Close the connection."""
+        await self._connection.disconnect(nowait=True)
+
+
+def facts_in(info: bytes) -> dict[str, str]:
+    """Return what the answer to INFO says."""
+    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
+    return {name: value for name, colon, value in lines if colon}
+
+
+def expect_fit(facts: dict[str, str]) -> None:
+    """Raise `ResponseError` unless rooms can be kept in a Redis of which these are the facts."""
+    version = facts.get("redis_version", "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if len(numbers) == 2 and numbers < OLDEST_VERSION:
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise ResponseError(f"it is Redis {version}, and {oldest} is the oldest that will do")
+    if facts.get("redis_mode", "standalone") != "standalone":
+        raise ResponseError(f"it runs as a {facts['redis_mode']}, and a single server is needed")
+    if facts.get("role", "master") != "master":
+        raise ResponseError("it is a replica, to which nobody can write")
+
+
+def durability_of(settings: dict[str, str]) -> Durability:
+    """Return how durable that is which a Redis with these settings keeps."""
+    appendonly, appendfsync = settings.get("appendonly"), settings.get("appendfsync")
+    if appendonly == "no":
+        return "memory"
+    if appendonly != "yes":
+        return "unknown"
+    kinds: dict[str | None, Durability] = {"always": "disk", "everysec": "second"}
+    return kinds.get(appendfsync, "unknown")
+
+
+def warn_of(place: Place, settings: dict[str, str]) -> None:
+    """Log what an operator has to know of the settings of Redis."""
+    if settings.get("appendonly") == "no":
+        logger.warning(
+            "Redis at %s keeps nothing on the disk (appendonly no): when it is killed, all "
+            "messages are lost, the acknowledged ones too",
+            place.shown,
+        )
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        logger.warning(
+            "Redis at %s may drop rooms when its memory is full (maxmemory-policy %s): "
+            "noeviction has it refuse new messages instead",
+            place.shown,
+            policy,
+        )
