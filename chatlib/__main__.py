@@ -46,7 +46,7 @@ STORE, SECRET = "CHATLIB_STORE", "CHATLIB_SECRET"  # where `chatlib.rooms` looks
 WORTH = {
     "disk": "an acknowledged message is on the disk",
     "second": "an acknowledged message survives a crash, and a power cut about a second later",
-    "memory": "an acknowledged message is in memory alone, and ends with the process that holds it",
+    "memory": "an acknowledged message is in memory, and ends with the process that has it",
     "unknown": "nobody knows what an acknowledged message survives",
 }
 
