@@ -48,7 +48,8 @@ class RedisServer:
 
     Args:
         appendfsync: when what it keeps is on the disk: `"always"`, before it answers; `"everysec"`,
-            within a second or so. `None`: it keeps nothing on the disk, as Debian's package.
+            within a second or so; `"no"`, when the system likes. `None`: it keeps nothing on the
+            disk, as Debian's package.
         options: more lines of its configuration: `maxmemory="100mb"`.
 
     Attributes:
@@ -61,7 +62,7 @@ class RedisServer:
 
     def __init__(
         self,
-        appendfsync: Literal["always", "everysec"] | None = "always",
+        appendfsync: Literal["always", "everysec", "no"] | None = "always",
         host: str = HOST,
         **options: str,
     ) -> None:

@@ -11,7 +11,12 @@ import socket
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
-from redis.exceptions import RedisError
+try:
+    from redis.exceptions import RedisError
+except ImportError as error:
+    raise ImportError(
+        f"a store on Redis needs the package redis ({error}): pip install 'chatlib[redis]'"
+    ) from error
 
 from chatlib.stores.ears import Ears
 from chatlib.stores.redis_listener import Listener

@@ -8,18 +8,13 @@ from importlib import resources
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from chatlib.stores.address import shown
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import RedisError
 
-try:
-    from redis.asyncio import BlockingConnectionPool, Connection, Redis
-    from redis.asyncio.connection import parse_url
-    from redis.asyncio.retry import Retry
-    from redis.backoff import ExponentialBackoff, NoBackoff
-    from redis.exceptions import RedisError
-except ImportError as error:
-    raise ImportError(
-        f"a store on Redis needs the package redis ({error}): pip install 'chatlib[redis]'"
-    ) from error
+from chatlib.stores.address import shown
 
 READERS = 8  # connections on which is read; what comes in while all are in use waits
 RETRIES = 3  # of what changes nothing
