@@ -40,7 +40,7 @@ class People:
             name: client.register_script(script(name).text) for name in ("lease", "bury", "people")
         }
         self._present: Counter[tuple[str, str]] = Counter()
-        self._behind = False  # whether rows may be missing
+        self._behind: set[tuple[str, str]] = set()  # whose rows may be wrong
         self._fault: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -82,7 +82,7 @@ class People:
             await self._write(room, name)
         except asyncio.CancelledError:
             self._lessen(room, name)
-            self._behind = True
+            self._behind.add((room, name))
             raise
 
     async def leave(self, room: str, name: str) -> None:
@@ -99,7 +99,7 @@ class People:
         try:
             await self._writer.person(room, name, lambda: self._present[room, name])
         except (NotKept, Unsure):
-            self._behind = True
+            self._behind.add((room, name))
 
     async def _run(self) -> None:
         while True:
@@ -122,9 +122,10 @@ class People:
             keys=[self._place.leases], args=[self._worker, milliseconds]
         )
         self._fault = None
-        if self._behind or not held:  # others may have forgotten the people of this process
-            self._behind = False
-            await asyncio.gather(*(self._write(room, name) for room, name in list(self._present)))
+        if not held:  # others may have forgotten the people of this process
+            self._behind.update(self._present)
+        behind, self._behind = self._behind, set()
+        await asyncio.gather(*(self._write(room, name) for room, name in behind))
         return [worker.decode() for worker in dead]
 
     async def _bury(self, worker: str) -> None:
