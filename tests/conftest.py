@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+from chatlib.lab.redis_server import HOW_TO_GET_ONE, RedisServer, find_redis
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(Path(__file__).parent / "notebooks"))  # for kernel.py and refresh.py
@@ -49,3 +50,25 @@ def needs_redis() -> None:
     """Skip a test that needs a real Redis where there is none."""
     if find_redis() is None:
         pytest.skip(HOW_TO_GET_ONE)
+
+
+@pytest.fixture
+def redis(needs_redis: None) -> Iterator[RedisServer]:
+    """A Redis that keeps everything on the disk."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def operator(redis: RedisServer) -> Iterator[Redis]:
+    """A connection of whoever operates that Redis."""
+    with Redis.from_url(redis.url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store of each kind."""
+    if request.param == "redis":
+        return str(request.getfixturevalue("redis").url)
+    return f"sqlite:///{tmp_path}/chat.db" if request.param == "sqlite" else "memory:"

@@ -25,11 +25,6 @@ def server(request):
     return SERVERS[request.param]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/chat.db"
-
-
 # What a client is told.
 
 

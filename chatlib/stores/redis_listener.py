@@ -115,6 +115,8 @@ class Listener:
             connection = self._place.connection()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.send_command("PING")
+                await connection.read_response()  # not while Redis reads its file: nobody can read
                 self._connection = connection  # before: who comes meanwhile subscribes by itself
                 await self._subscribe(connection)
                 await self._listen(connection)

@@ -1,6 +1,7 @@
 """The task that writes to Redis: all that waits, with one script call for each room."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from chatlib.stores.redis_place import Place, reason, run
 from chatlib.stores.redis_wire import Wire
 from chatlib.stores.retention import Retention
 from chatlib.stores.store import NotKept
+
+logger = logging.getLogger("uvicorn.error.chatlib.stores")
 
 MOST = 500  # messages that are sent together
 MOST_BYTES = 256 * 1024  # of their bodies, and one more
@@ -100,7 +103,17 @@ class Writer:
             await self._ready.wait()
             self._ready.clear()
             while self._waiting or self._shouts:
-                await self._write(self._take())
+                taken = self._take()
+                try:
+                    await self._write(taken)
+                except Exception as error:  # a fault of our own must not end the task
+                    logger.exception(
+                        "what Redis answered at %s is not understood", self._place.shown
+                    )
+                    await self.wire.drop()
+                    for job in taken:
+                        job.lost = True
+                    fail(taken, f"what Redis answered is not understood: {error!r}")
             if self._closing:
                 return
 

@@ -237,6 +237,23 @@ def test_a_message_may_be_as_old_as_the_clock_of_redis_says(redis, operator):
     run(scenario)
 
 
+def test_old_messages_go_some_at_a_time_however_many_there_are(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            await asyncio.gather(*(store.append("lobby", f"k{n}", b"x") for n in range(400)))
+        async with opened(RedisStore(redis.url, Retention(messages=5))) as store:
+            lengths = []
+            for number in range(400, 405):
+                await store.append("lobby", f"k{number}", b"x")
+                lengths.append((await store.read("lobby")).first)
+            assert ids(await store.read("lobby")) == [401, 402, 403, 404, 405]
+            return lengths
+
+    firsts = run(scenario)
+    assert firsts == [102, 203, 304, 400, 401]
+    assert operator.hlen("chatlib:{lobby}:keys") == 5
+
+
 def test_a_room_of_500_messages_at_once_is_one_call(redis, operator):
     async def scenario():
         async with opened(RedisStore(redis.url)) as store:

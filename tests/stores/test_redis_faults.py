@@ -12,6 +12,7 @@ from redis import Redis
 
 from chatlib.lab import FaultProxy
 from chatlib.lab.redis_server import RedisServer
+from chatlib.stores import redis_writer
 from chatlib.stores.contract.tools import Listener, fill, ids, opened
 from chatlib.stores.redis import RedisStore
 from chatlib.stores.redis_listener import Listener as RedisListener
@@ -379,6 +380,26 @@ def test_who_waits_for_a_room_that_cannot_be_heard_is_told(redis, operator):
             operator.client_kill_filter(_type="pubsub")
             with pytest.raises(OSError, match="cannot hear what is published"):
                 await store.hear("lobby", Listener())
+
+    run(scenario)
+
+
+def test_an_answer_that_nobody_understands_fails_that_call_and_no_other(redis, monkeypatch):
+    settle = redis_writer.settle
+    faults = iter([ValueError("not an answer")])
+
+    def faulty(jobs, answer):
+        for fault in faults:
+            raise fault
+        settle(jobs, answer)
+
+    monkeypatch.setattr(redis_writer, "settle", faulty)
+
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            with pytest.raises(Unsure, match="not understood"):
+                await store.append("lobby", "key", b"x")
+            assert (await store.append("lobby", "key", b"x"))[::2] == (1, True)
 
     run(scenario)
 

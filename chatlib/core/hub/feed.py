@@ -24,6 +24,7 @@ from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, nex
 
 RECENT_BYTES = 256 * 1024  # of frames that are kept for those who come back
 PAGE = 200
+AGAIN_SECONDS = 1.0  # until a room that could not be read is tried again
 
 Render = Callable[[str, Entry], str]
 
@@ -159,7 +160,9 @@ class Feed:
                 page = await self.store.read(self.name, after=self.cursor, limit=PAGE)
             except OSError as error:
                 logger.warning("room %r cannot be read: %s", self.name, error)
-                return  # the next hint, or the next look at the heads, tries again
+                self._doubt = True
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
             if page.history != "complete":
                 self._begin_anew(page)
                 return

@@ -10,6 +10,7 @@ local channel = ARGV[1]
 local most, most_bytes, most_age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local slack, bite = tonumber(ARGV[5]), tonumber(ARGV[6])
 local beginning = ARGV[7]
+local SOME = 10 -- of the oldest messages that are looked at in one step
 local TOLD_BYTES = 64 * 1024 -- of bodies, at most; others read what is more
 
 -- Of a log of which Redis has evicted a part, nothing is of use.
@@ -56,18 +57,23 @@ end
 
 local surplus = head + 1 - first - most
 if surplus > slack or bytes > most_bytes or most_age then
-    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', bite + #about)
-    local from = first
-    for _, entry in ipairs(oldest) do
-        local fields = entry[2]
-        local is_old = most_age and now - tonumber(fields[10]) > most_age
-        if first == head or not (surplus > 0 or bytes > most_bytes or is_old) then
-            break
+    local from, last, done = first, math.min(head, first + bite + #about), false
+    while first < last and not done do
+        -- Some at a time: bodies may be long, and often one has to go for each that comes.
+        local oldest = redis.call('XRANGE', log, string.format('%d-0', first), '+', 'COUNT', SOME)
+        done = #oldest == 0
+        for _, entry in ipairs(oldest) do
+            local fields = entry[2]
+            local is_old = most_age and now - tonumber(fields[10]) > most_age
+            if first == last or not (surplus > 0 or bytes > most_bytes or is_old) then
+                done = true
+                break
+            end
+            redis.call('HDEL', keys, fields[2])
+            first, before = first + 1, fields[4]
+            bytes = bytes - #fields[6]
+            surplus = surplus - 1
         end
-        redis.call('HDEL', keys, fields[2])
-        first, before = first + 1, fields[4]
-        bytes = bytes - #fields[6]
-        surplus = surplus - 1
     end
     if first > from then
         redis.call('XTRIM', log, 'MINID', string.format('%d-0', first))

@@ -48,9 +48,9 @@ def app_on(hub):
     return app
 
 
-@pytest.fixture(params=["memory:", "sqlite"])
-def address(request, tmp_path):
-    return f"sqlite:///{tmp_path}/app.db" if request.param == "sqlite" else request.param
+@pytest.fixture
+def address(store):
+    return store
 
 
 class Client:
@@ -506,7 +506,8 @@ def test_a_room_that_is_named_twice_is_joined_once(address):
 
     async def scenario(served, join):
         client = await join("orders,orders?last=5&name=ana")
-        assert await hub.store.people("orders") == {"ana": 1}
+        asking = asyncio.run_coroutine_threadsafe(hub.people("orders"), served.loop)
+        assert await asyncio.wrap_future(asking) == {"ana": 1}
         await publish(served, hub, *range_of(2))
         assert await client.messages(2) == range_of(2)
 
