@@ -35,7 +35,7 @@ from chatlib.client import (
 )
 from chatlib.client.outbox import Outbox
 from chatlib.client.unread import Unread
-from chatlib.core.hub import attendance, feed
+from chatlib.core.hub import attendance, recent
 from chatlib.core.rooms.identity import Tokens
 from chatlib.core.rooms.protocol import Ack
 from chatlib.core.rooms.talk import Limits
@@ -696,7 +696,7 @@ async def gap(room):
 
 @in_a_loop
 async def test_messages_that_are_no_longer_kept_are_told_in_their_place(monkeypatch):
-    monkeypatch.setattr(feed, "RECENT_BYTES", 0)  # what comes again is from the store
+    monkeypatch.setattr(recent, "RECENT_BYTES", 0)  # what comes again is from the store
     store, told = MemoryStore(Retention(messages=3)), Told()
     with serving(store) as server, FaultProxy(server) as network:
         async with joined(network, on_event=told) as room, joined(server, "bob") as bob:
@@ -787,7 +787,7 @@ async def test_an_app_that_does_not_iterate_is_acknowledged_and_misses_nothing(s
 @in_a_loop
 async def test_an_app_that_iterates_late_is_told_of_what_is_no_longer_kept(monkeypatch):
     """However often the connection is lost meanwhile, few are held, and no hole is silent."""
-    monkeypatch.setattr(feed, "RECENT_BYTES", 0)
+    monkeypatch.setattr(recent, "RECENT_BYTES", 0)
     store, told, last = MemoryStore(Retention(messages=5)), Told(), 0
     with serving(store) as server, FaultProxy(server) as network:
         async with joined(network, buffer=2, on_event=told) as room:

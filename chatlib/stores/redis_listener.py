@@ -6,7 +6,6 @@ appended before was not heard, and has to be read. That is so at first, and afte
 
 import asyncio
 import contextlib
-import logging
 import random
 import secrets
 from collections.abc import Iterable, Iterator
@@ -15,10 +14,9 @@ from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from chatlib.stores.ears import Ears
+from chatlib.stores.log import logger
 from chatlib.stores.redis_place import Place, reason
 from chatlib.stores.store import Cursor, Entry
-
-logger = logging.getLogger("uvicorn.error.chatlib.stores")
 
 QUIET_SECONDS = 1.0  # without a word, until Redis is asked whether it is there
 PAUSES = (0.02, 1.0)  # seconds between two tries to connect: at first, and at most

@@ -6,16 +6,14 @@ the clock of Redis, count no longer, and whichever process sees that forgets the
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter
 
 from redis.asyncio import Redis
 
+from chatlib.stores.log import logger
 from chatlib.stores.redis_place import Place, reason, script
 from chatlib.stores.redis_writer import Writer
 from chatlib.stores.store import NotKept, Unsure
-
-logger = logging.getLogger("uvicorn.error.chatlib.stores")
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 1.5  # between two renewals, and two looks at whose lease has run out

@@ -1,15 +1,13 @@
 """A connection to Redis that is not used again after a fault, and what Redis it leads to."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
+from chatlib.stores.log import logger
 from chatlib.stores.redis_place import SCRIPTS, Place, script
 from chatlib.stores.store import Durability
-
-logger = logging.getLogger("uvicorn.error.chatlib.stores")
 
 OLDEST_VERSION = (6, 2)  # in which a stream can be trimmed by id
 SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy")

@@ -1,7 +1,6 @@
 """The task that writes to Redis: all that waits, with one script call for each room."""
 
 import asyncio
-import logging
 import secrets
 import time
 from collections import deque
@@ -11,13 +10,12 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from chatlib.stores.log import logger
 from chatlib.stores.redis_jobs import Append, Job, Person, fail, settle
 from chatlib.stores.redis_place import Place, reason, run
 from chatlib.stores.redis_wire import Wire
 from chatlib.stores.retention import Retention
 from chatlib.stores.store import NotKept
-
-logger = logging.getLogger("uvicorn.error.chatlib.stores")
 
 MOST = 500  # messages that are sent together
 MOST_BYTES = 256 * 1024  # of their bodies, and one more

@@ -6,9 +6,7 @@ is next is published, and a jump is read up. So a hint may come twice, late, or 
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from fastapi import WebSocket
 
@@ -16,13 +14,12 @@ from chatlib.core.frames import encode
 from chatlib.core.hub.guest import ChangedError, Guest
 from chatlib.core.hub.liveroom import LiveRoom, send_away
 from chatlib.core.hub.presence import Presence
+from chatlib.core.hub.recent import Recent
 from chatlib.core.line import Own
 from chatlib.core.log import logger
-from chatlib.core.ring import cost
 from chatlib.core.taskline import line_of
-from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, next_tag
+from chatlib.stores.store import Cursor, Entry, History, Page, Store, next_tag
 
-RECENT_BYTES = 256 * 1024  # of frames that are kept for those who come back
 PAGE = 200
 AGAIN_SECONDS = 1.0  # until a room that could not be read is tried again
 
@@ -41,7 +38,6 @@ class Feed:
     Attributes:
         room: the members.
         presence: who they are.
-        cursor: up to where the members have been told.
         ready: whether it has begun.
         users: how many use this feed: members, and those who are about to be.
     """
@@ -58,16 +54,18 @@ class Feed:
         self.render = render
         self.room = LiveRoom(limit)
         self.presence = Presence(name, store, lambda text: self.room.post(encode(text)))
-        self.cursor: Cursor = START
         self.ready = False
         self.users = 0
-        self._recent: deque[tuple[Cursor, bytes]] = deque()  # up to the cursor, without gaps
-        self._before = START  # the place before the first of them
-        self._recent_bytes = 0
+        self._recent = Recent()
         self._started: asyncio.Task[None] | None = None
         self._repairing: asyncio.Task[None] | None = None
         self._doubt = False  # whether there was a hint since the last read began
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def cursor(self) -> Cursor:
+        """Up to where the members have been told."""
+        return self._recent.cursor
 
     async def start(self) -> None:
         """Listen to the store, from its newest message on. Harmless a second time."""
@@ -79,7 +77,7 @@ class Feed:
         await self.store.hear(self.name, self)  # first, so that nothing falls between
         head = (await self.store.heads([self.name]))[self.name]
         await self.presence.load()
-        self.cursor = self._before = head
+        self._recent.begin(head)
         self.ready = True
         if self._doubt:
             self.repair()
@@ -97,7 +95,7 @@ class Feed:
         for entry in entries:
             if self.ready and self._follows(entry) and self._publish(entry):
                 continue
-            if not self.ready or self._tag_at(entry.id) != entry.tag:
+            if not self.ready or not self._recent.has(Cursor(entry.id, entry.tag)):
                 self.repair()
                 return
 
@@ -108,7 +106,7 @@ class Feed:
 
     def head(self, cursor: Cursor) -> None:
         """Take the hint that the log reaches to `cursor`, or beyond."""
-        if not self.ready or self._tag_at(cursor.id) != cursor.tag:
+        if not self.ready or not self._recent.has(cursor):
             self.repair()
 
     def resync(self) -> None:
@@ -131,21 +129,9 @@ class Feed:
         frame = encode(self.render(self.name, entry))
         if not (anyhow or self.room.fits(frame)):
             return False
-        self.cursor = Cursor(entry.id, entry.tag)
-        self._recent.append((self.cursor, frame))
-        self._recent_bytes += cost(frame)
-        while self._recent_bytes > RECENT_BYTES and len(self._recent) > 1:
-            self._before, old = self._recent.popleft()
-            self._recent_bytes -= cost(old)
+        self._recent.add(Cursor(entry.id, entry.tag), frame)
         self.room.post(frame)
         return True
-
-    def _tag_at(self, number: int) -> str | None:
-        """Return the tag of a message, if it is among the recent ones."""
-        if number == self._before.id:
-            return self._before.tag
-        index = number - self._before.id - 1
-        return self._recent[index][0].tag if 0 <= index < len(self._recent) else None
 
     def repair(self) -> None:
         """Read what is missing, and find out whether the log is still the same."""
@@ -154,13 +140,15 @@ class Feed:
             self._repairing = asyncio.create_task(self._read_up())
 
     async def _read_up(self) -> None:
+        failed = False
         while self._doubt:
             self._doubt = False
             try:
                 page = await self.store.read(self.name, after=self.cursor, limit=PAGE)
             except OSError as error:
-                logger.warning("room %r cannot be read: %s", self.name, error)
-                self._doubt = True
+                if not failed:
+                    logger.warning("room %r cannot be read: %s", self.name, error)
+                failed = self._doubt = True
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             if page.history != "complete":
@@ -175,9 +163,7 @@ class Feed:
     def _begin_anew(self, page: Page) -> None:
         """Send all members away: the log is another one, or went on without them for too long."""
         logger.warning("room %r: its history is %s; members read it anew", self.name, page.history)
-        self.cursor = self._before = page.head
-        self._recent.clear()
-        self._recent_bytes = 0
+        self._recent.begin(page.head)
         for websocket in self.room.members:
             self.room.leave(websocket)
             task = asyncio.create_task(send_away(websocket))
@@ -204,9 +190,10 @@ class Feed:
         line = line_of(websocket)
         history: History = "new" if after is None else "complete"
         entries: Sequence[Entry] = ()
-        recent_place, head = self._recent_place(after, last), self.cursor
-        if recent_place is not None:
-            place = recent_place
+        head = self.cursor
+        recent = self._recent.place(last) if after is None else after
+        if recent is not None and self._recent.has(recent):
+            place = recent
         else:
             page = await self.store.read(self.name, after=after, limit=max(1, last))
             history, place, entries, head = page.history, page.before, page.entries, page.head
@@ -216,17 +203,16 @@ class Feed:
         while True:
             if entries:
                 place = Cursor(entries[-1].id, entries[-1].tag)
-                frames = [encode(self.render(self.name, entry)) for entry in entries]
-                await line.say(b"".join(frames))
+                await line.say(b"".join(encode(self.render(self.name, each)) for each in entries))
             if place == self.cursor and self.room.settled:
                 line.put(Own(guest.arrive()))
                 self.room.join(websocket)
                 return
             await self.room.settle()
             entries = ()
-            if self._tag_at(place.id) == place.tag:
-                place, recent = self._recent_after(place)
-                await line.say(recent)
+            if self._recent.has(place):
+                frames, place = self._recent.after(place), self.cursor
+                await line.say(frames)
                 continue
             page = await self.store.read(self.name, after=place, limit=PAGE)
             if page.history != "complete":
@@ -236,16 +222,3 @@ class Feed:
                 self.repair()
                 assert self._repairing is not None
                 await asyncio.shield(self._repairing)
-
-    def _recent_place(self, after: Cursor | None, last: int) -> Cursor | None:
-        """Return the place that a newcomer is told on from; None if the store has to be read."""
-        if after is not None:
-            return after if self._tag_at(after.id) == after.tag else None
-        if last < len(self._recent):
-            return self._recent[-last - 1][0]
-        return self._before if last == len(self._recent) or not self._before.id else None
-
-    def _recent_after(self, place: Cursor) -> tuple[Cursor, bytes]:
-        """Return the frames after `place`, which is among the recent ones, and where they end."""
-        index = place.id - self._before.id
-        return self.cursor, b"".join(frame for _, frame in islice(self._recent, index, None))

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
 from chatlib.core.fanout import FanoutProtocol
+from chatlib.core.hub import feed as feed_module
 from chatlib.core.hub.envelope import cursors_in
 from chatlib.core.hub.feed import Feed
 from chatlib.core.hub.hub import Hub
@@ -680,6 +681,32 @@ def test_the_next_number_of_another_history_is_not_told_as_the_next_message():
         await feed.stop()
 
     asyncio.run(scenario())
+
+
+def test_a_room_that_cannot_be_read_is_read_as_soon_as_it_can_be(monkeypatch):
+    monkeypatch.setattr(feed_module, "AGAIN_SECONDS", 0.01)
+    told = []
+    store = MemoryStore()
+    hub = Hub(store, beat=1000)
+    failures = iter([OSError("it is not there")] * 3)
+
+    async def failing(*args, **options):
+        for failure in failures:
+            raise failure
+        return await read(*args, **options)
+
+    read, store.read = store.read, failing
+
+    async def scenario(served, join):
+        client = await join("orders")
+        monkeypatch.setattr(store._ears, "new", lambda room, entries: None)  # a hint is lost
+        await publish(served, hub, "hello")
+        served.loop.call_soon_threadsafe(store._ears.resync, "orders")
+        assert await client.messages(1) == ["hello"]
+        told.extend(line.text for line in served.log if line.level == "WARNING")
+
+    play(hub, scenario)
+    assert told == ["room 'orders' cannot be read: it is not there"]
 
 
 def test_who_joins_while_messages_wait_for_their_place_hears_them_once():
