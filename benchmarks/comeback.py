@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.places import KINDS, new_store
 from benchmarks.storm.clients import Client
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
@@ -69,10 +70,10 @@ async def come_back(worker: Worker, other: Worker, number: int) -> tuple[float, 
     return worker.served - killed, back - killed
 
 
-async def measure(number: int) -> tuple[float, float]:
-    """Do it once, with two workers on a new file."""
+async def measure(kind: str, number: int) -> tuple[float, float]:
+    """Do it once, with two workers on a new store of a kind."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        store = f"sqlite:///{folder}/comeback.db"
+        store = stack.enter_context(new_store(kind))
         workers = [
             stack.enter_context(
                 Worker(store, [f"--beat={BEAT_SECONDS}"], Path(folder, f"worker-{number}.log"))
@@ -89,10 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.comeback", description=__doc__)
     parser.add_argument("--clients", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--store", choices=KINDS, default="sqlite", help="default: %(default)s")
     options = parser.parse_args()
-    rounds = [asyncio.run(measure(options.clients)) for _ in range(options.rounds)]
+    rounds = [asyncio.run(measure(options.store, options.clients)) for _ in range(options.rounds)]
     served, back = zip(*rounds, strict=True)
-    heads = [f"seconds after the kill, {options.rounds} rounds", *GOAL_HEADS[1:]]
+    heads = [f"seconds after the kill, {options.store}, {options.rounds} rounds", *GOAL_HEADS[1:]]
     rows = [
         goal_row("the worker serves again", served, "", 1),
         goal_row(f"{options.clients:,} clients have all that they missed", back, GOAL, 1, max),

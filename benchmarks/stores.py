@@ -1,4 +1,4 @@
-"""What it costs to keep messages: `python -m benchmarks.stores` prints the tables.
+"""What it costs to keep messages in a file: `python -m benchmarks.stores` prints the tables.
 
 Candidates run in turn, round after round, so that what else the machine does hits them alike. A
 ratio is the median of each round's ratio, with the least and the most of them. Event loop and
@@ -21,10 +21,11 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.places import new_store
 from benchmarks.process import cpu_of
 from benchmarks.tables import GOAL_HEADS, goal_row, table
 from chatlib.__main__ import GC_THRESHOLDS
-from chatlib.stores.sqlite import SQLiteStore
+from chatlib.stores import store_at
 from chatlib.stores.sqlite_log import KEEP, SCHEMA
 from chatlib.stores.store import Cursor, Entry
 
@@ -61,9 +62,9 @@ def plain_loop(path: Path, seconds: float) -> float:
         return number / (time.perf_counter() - began)
 
 
-async def append(path: Path, seconds: float, in_flight: int = IN_FLIGHT) -> tuple[float, float]:
+async def append(address: str, seconds: float, in_flight: int = IN_FLIGHT) -> tuple[float, float]:
     """Append with so many tasks; return how many messages a second, and the longest wait."""
-    store = SQLiteStore(path)
+    store = store_at(address)
     await store.open()
     number, longest, end = 0, 0.0, time.perf_counter() + seconds
 
@@ -100,9 +101,9 @@ def answer(popen: subprocess.Popen[str]) -> list[float]:
     return [float(number) for number in popen.stdout.readline().split()]
 
 
-def two_processes(path: Path, seconds: float) -> list[tuple[float, float]]:
+def two_processes(address: str, seconds: float) -> list[tuple[float, float]]:
     """Append with two processes at a time; return what `append` does for each."""
-    arguments = ("append", str(path), str(seconds))
+    arguments = ("append", address, str(seconds))
     with other_process(*arguments) as one, other_process(*arguments) as two:
         answers = [answer(each) for each in (one, two)]
     return [(rate, longest) for rate, longest in answers]
@@ -122,6 +123,9 @@ class Ear:
         self.reached.setdefault(cursor.id, time.perf_counter())
         self.news.set()
 
+    def resync(self) -> None:
+        pass
+
     def people(self) -> None:
         pass
 
@@ -129,13 +133,13 @@ class Ear:
         pass
 
 
-async def hear(path: Path) -> list[float]:
+async def hear(address: str) -> list[float]:
     """Return how many milliseconds after an append began another process hears of it, each."""
-    store, ear = SQLiteStore(path), Ear()
+    store, ear = store_at(address), Ear()
     await store.open()
     await store.hear("lobby", ear)
     waits = []
-    with other_process("publish", str(path)) as publisher:
+    with other_process("publish", address) as publisher:
         assert publisher.stdin is not None
         for _ in range(HEARD):
             publisher.stdin.write("\n")
@@ -149,12 +153,12 @@ async def hear(path: Path) -> list[float]:
     return waits
 
 
-async def publish(path: Path) -> None:
+async def publish(address: str) -> None:
     """Append a message for each line on stdin; print when that began, and its id.
 
     The clock is one for all processes, on Linux at least.
     """
-    store = SQLiteStore(path)
+    store = store_at(address)
     await store.open()
     while await asyncio.to_thread(sys.stdin.readline):
         began = time.perf_counter()
@@ -163,9 +167,9 @@ async def publish(path: Path) -> None:
     await store.close()
 
 
-def idle(path: Path) -> float:
+def idle(address: str) -> float:
     """Return which part of a core two idle processes take together."""
-    with other_process("sleep", str(path)) as one, other_process("sleep", str(path)) as two:
+    with other_process("sleep", address) as one, other_process("sleep", address) as two:
         for each in (one, two):
             answer(each)
         before = sum(cpu_of(each.pid) for each in (one, two))
@@ -174,9 +178,9 @@ def idle(path: Path) -> float:
     return (after - before) / IDLE_SECONDS
 
 
-async def sleep(path: Path) -> None:
+async def sleep(address: str) -> None:
     """Hold a store open, and listen to a room."""
-    store = SQLiteStore(path)
+    store = store_at(address)
     await store.open()
     await store.hear("lobby", Ear())
     print(0, flush=True)
@@ -189,16 +193,19 @@ def measure(rounds: int, seconds: float) -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             plain = plain_loop(Path(folder, "plain.db"), seconds)
-            one, _ = uvloop.run(append(Path(folder, "one.db"), seconds))
-            two = two_processes(Path(folder, "two.db"), seconds)
+        with new_store("sqlite") as address:
+            one, _ = uvloop.run(append(address, seconds))
+        with new_store("sqlite") as address:
+            two = two_processes(address, seconds)
         rates.append(one)
         ratios.append(one / plain)
         sums.append(sum(rate for rate, _ in two) / one)
         shares.append(min(rate for rate, _ in two) / one)
         longest.append(1000 * max(wait for _, wait in two))
-    with tempfile.TemporaryDirectory() as folder:
-        waits = sorted(uvloop.run(hear(Path(folder, "hear.db"))))
-        load = idle(Path(folder, "idle.db"))
+    with new_store("sqlite") as address:
+        waits = sorted(uvloop.run(hear(address)))
+    with new_store("sqlite") as address:
+        load = idle(address)
     rows = [
         goal_row(f"appends a second, {IN_FLIGHT} in flight", rates, "", 0),
         goal_row("the same, as a share of a plain loop", ratios, "≥ 0.5"),
@@ -225,8 +232,8 @@ def main() -> None:
     if not given.role:
         measure(given.rounds, given.seconds)
         return
-    role, path, *more = given.role
-    result = uvloop.run(roles[role](Path(path), *map(float, more)))  # type: ignore[operator]
+    role, address, *more = given.role
+    result = uvloop.run(roles[role](address, *map(float, more)))  # type: ignore[operator]
     if result is not None:
         print(*result, flush=True)
 
