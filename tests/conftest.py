@@ -1,9 +1,12 @@
 """What the tests share: the chapters, and the scripts that run them."""
 
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from redis import Redis
@@ -72,3 +75,29 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "redis":
         return str(request.getfixturevalue("redis").url)
     return f"sqlite:///{tmp_path}/chat.db" if request.param == "sqlite" else "memory:"
+
+
+class Certificate(NamedTuple):
+    """A certificate for 127.0.0.1, and its key: the paths of the files."""
+
+    path: str
+    key: str
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate that nobody else has signed."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here, to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    made = Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
+    subprocess.run(
+        [
+            *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            *["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"],
+            *["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", made.key, "-out", made.path],
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made

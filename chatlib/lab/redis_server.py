@@ -50,11 +50,12 @@ class RedisServer:
         appendfsync: when what it keeps is on the disk: `"always"`, before it answers; `"everysec"`,
             within a second or so; `"no"`, when the system likes. `None`: it keeps nothing on the
             disk, as Debian's package.
+        host: its address.
+        program: which one, by its path; None: the one that this machine has.
         options: more lines of its configuration: `maxmemory="100mb"`.
 
     Attributes:
         port: where it listens, the same each time that it is started.
-        host: its address.
 
     Raises:
         ServerError: there is no Redis on this machine, or it did not start.
@@ -64,9 +65,10 @@ class RedisServer:
         self,
         appendfsync: Literal["always", "everysec", "no"] | None = "always",
         host: str = HOST,
+        program: str | None = None,
         **options: str,
     ) -> None:
-        program = find_redis()
+        program = program or find_redis()
         if program is None:
             raise ServerError(HOW_TO_GET_ONE)
         self.host = host

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import ssl
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
@@ -145,5 +146,6 @@ def reason(error: Exception | str) -> str:
     if isinstance(error, RedisError) and isinstance(error.__context__, OSError):
         error = error.__context__
     number = getattr(error, "errno", None) or 0
-    words = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
-    return words or str(error) or type(error).__name__
+    if number > 0 and not isinstance(error, ssl.SSLError):  # whose numbers are its own
+        return os.strerror(number)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -109,8 +109,9 @@ def expect_fit(facts: dict[str, str]) -> None:
     if len(numbers) == 2 and numbers < OLDEST_VERSION:
         oldest = ".".join(map(str, OLDEST_VERSION))
         raise ResponseError(f"it is Redis {version}, and {oldest} is the oldest that will do")
-    if facts.get("redis_mode", "standalone") != "standalone":
-        raise ResponseError(f"it runs as a {facts['redis_mode']}, and a single server is needed")
+    mode = facts.get("server_mode") or facts.get("redis_mode") or "standalone"  # Valkey's, Redis'
+    if mode != "standalone":
+        raise ResponseError(f"it runs as a {mode}, and a single server is needed")
     if facts.get("role", "master") != "master":
         raise ResponseError("it is a replica, to which nobody can write")
 

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import urllib.request
 
 import pytest
@@ -221,29 +219,11 @@ def test_the_variables_in_a_file_are_read(tmp_path, monkeypatch):
     assert os.environ["CHATLIB_TEST"] == "read"
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl here, to make a certificate with")
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [
-            *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-            *["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"],
-            *["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return {"ssl_keyfile": key, "ssl_certfile": str(certificate)}
-
-
 def test_with_a_certificate_it_speaks_tls_and_what_passes_is_recorded(certificate):
-    trust = ssl.create_default_context(cafile=certificate["ssl_certfile"])
+    options = {"ssl_keyfile": certificate.key, "ssl_certfile": certificate.path}
+    trust = ssl.create_default_context(cafile=certificate.path)
     seen = []
-    with Server(echo_app, **certificate) as server:
+    with Server(echo_app, **options) as server:
         assert server.ws_url() == f"wss://127.0.0.1:{server.port}/ws"
         assert repr(server) == f"<server: https://127.0.0.1:{server.port}/>"
         assert server.show().url == server.http_url()

