@@ -131,8 +131,8 @@ def warn_of(place: Place, settings: dict[str, str]) -> None:
     """Log what an operator has to know of the settings of Redis."""
     if settings.get("appendonly") == "no":
         logger.warning(
-            "Redis at %s keeps nothing on the disk (appendonly no): when it is killed, all "
-            "messages are lost, the acknowledged ones too",
+            "Redis at %s has no append-only file (appendonly no): when it is killed, all that it "
+            "has acknowledged since its last snapshot is lost",
             place.shown,
         )
     policy = settings.get("maxmemory-policy", "noeviction")

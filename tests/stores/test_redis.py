@@ -77,7 +77,7 @@ def test_an_operator_is_warned_of_a_redis_that_loses_messages(needs_redis, caplo
     with RedisServer(None, **settings) as redis, caplog.at_level(logging.WARNING):
         run(lambda: durability(redis.url))
     told = " ".join(caplog.messages)
-    assert "keeps nothing on the disk (appendonly no)" in told
+    assert "has no append-only file (appendonly no)" in told
     assert "may drop rooms when its memory is full (maxmemory-policy allkeys-lru)" in told
 
 
