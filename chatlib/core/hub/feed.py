@@ -17,7 +17,7 @@ from chatlib.core.hub.guest import ChangedError, Guest
 from chatlib.core.hub.liveroom import LiveRoom, send_away
 from chatlib.core.hub.presence import Presence
 from chatlib.core.line import Own
-from chatlib.core.log import logger
+from chatlib.core.log import log_of
 from chatlib.core.ring import cost
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import START, Cursor, Entry, History, Page, Store, next_tag
@@ -55,7 +55,7 @@ class Feed:
         self.name = name
         self.store = store
         self.render = render
-        self.room = LiveRoom(limit)
+        self.room = LiveRoom(limit, name)
         self.presence = Presence(name, store, lambda text: self.room.post(encode(text)))
         self.cursor: Cursor = START
         self.ready = False
@@ -145,6 +145,7 @@ class Feed:
         """Read what is missing, and find out whether the log is still the same."""
         self._doubt = True
         if self.ready and (self._repairing is None or self._repairing.done()):
+            self.room.repairs += 1
             self._repairing = asyncio.create_task(self._read_up())
 
     async def _read_up(self) -> None:
@@ -153,7 +154,7 @@ class Feed:
             try:
                 page = await self.store.read(self.name, after=self.cursor, limit=PAGE)
             except OSError as error:
-                logger.warning("room %r cannot be read: %s", self.name, error)
+                log_of(room=self.name).warning("room %r cannot be read: %s", self.name, error)
                 return  # the next hint, or the next look at the heads, tries again
             if page.history != "complete":
                 self._begin_anew(page)
@@ -166,7 +167,8 @@ class Feed:
 
     def _begin_anew(self, page: Page) -> None:
         """Send all members away: the log is another one, or went on without them for too long."""
-        logger.warning("room %r: its history is %s; members read it anew", self.name, page.history)
+        what = "room %r: its history is %s; members read it anew"
+        log_of(room=self.name).warning(what, self.name, page.history)
         self.cursor = self._before = page.head
         self._recent.clear()
         self._recent_bytes = 0
