@@ -120,8 +120,9 @@ class Metrics:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.hub.store.check()
-        except OSError:  # the time-out is one too
+        except Exception as error:  # of a store of one's own it may be any: the app goes on
             up = False
+            self._lines.warning("store", "the store does not answer: %r", error, room=None)
         self._up = (time.monotonic(), up)
         return up
 

@@ -79,20 +79,20 @@ class Shared:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._sums = Files(folder, new_name())
         self._begin()
 
     def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         name = new_name()
         self._lives = Held(self.folder / f"{name}{LIVES}")
         self._gauges = Files(self.folder, name)
 
     def write(self, figures: Mapping[Figure, Values | Times]) -> None:
         """Write all figures; `OSError` if that cannot be."""
-        if self._lives.lost:  # somebody has tidied up: the gauges may be gone too
-            self._end()
+        if self._lives.lost:  # somebody has tidied up: all files may be gone
+            self.close()
             self._begin()
         for figure, values in figures.items():
             if figure.kind == "gauge":
@@ -104,15 +104,12 @@ class Shared:
             for key, value in sums_of(figure, values):
                 self._sums.set(figure.kind, key, value)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Leave the sums to the others, and take the gauges away."""
         self._gauges.close()
         with contextlib.suppress(FileNotFoundError):
             bury(self._gauges.name, self.folder)
         self._lives.close()
-
-    def close(self) -> None:
-        """Leave the sums to the others, and take the gauges away."""
-        self._end()
         self._sums.close()
 
 

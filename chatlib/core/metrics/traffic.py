@@ -77,6 +77,15 @@ class Counted:
             one.end()
 
 
+def code_in(message: Message) -> int:
+    """Return how a connection has ended, by what the server says.
+
+    uvicorn says 1005 where no frame came at all as well, but then it says nothing of a reason.
+    """
+    code: int = message.get("code") or 1005
+    return LOST if code == 1005 and "reason" not in message else code
+
+
 class Connection:
     """One WebSocket: its `receive` and its `send`."""
 
@@ -93,7 +102,7 @@ class Connection:
         """Receive, and note the code of the end."""
         message = await self._receive()
         if message["type"] == "websocket.disconnect" and self.code is None:
-            self.code = message.get("code") or 1005
+            self.code = code_in(message)
         return message
 
     async def send(self, message: Message) -> None:
