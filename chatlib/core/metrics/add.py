@@ -1,5 +1,7 @@
 """`/metrics` for an app with a hub, in one line.
 
+    from chatlib import Hub, add_metrics
+
     hub = Hub("sqlite:///app.db")
     app = FastAPI(lifespan=hub.lifespan)
     add_metrics(app, hub)
