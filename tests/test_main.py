@@ -506,6 +506,34 @@ async def frame_of(client, kind):
     return frame
 
 
+LOGGING = """
+import json
+import logging
+
+from chatlib.core import log
+from chatlib.rooms import app
+
+block = log.__doc__.partition("    FIELDS = ")[2].partition("uvicorn sets up")[0]
+exec("\\n".join(line[4:] for line in ("    FIELDS = " + block).splitlines()))
+"""
+
+
+def test_the_log_is_json_with_the_formatter_that_the_docstring_shows(tmp_path):
+    async def come_and_go(address):
+        async with asyncio.timeout(20), in_a_room(address, "ana") as ana:
+            await ana.close(4001)
+
+    (tmp_path / "logging_app.py").write_text(LOGGING)
+    command = [sys.executable, "-m", "uvicorn", "--ws", "chatlib.core.fanout:FanoutProtocol"]
+    command += ["--app-dir", str(tmp_path), "logging_app:app", "--port", "0"]
+    with running(command, CHATLIB_SECRET=TOKEN_OF) as (address, output):
+        asyncio.run(come_and_go(address))
+    lines = [json.loads(line) for line in output if line.startswith("{")]
+    (end,) = [line for line in lines if "[closed]" in line["message"]]
+    assert (end["room"], end["code"], end["connection"] > 0) == ("lobby", 4001, True)
+    assert not any("[closed]" in line for line in output if not line.startswith("{"))
+
+
 def ask(address, path):
     with DIRECT.open(f"http://{address}{path}", timeout=20) as answer:
         return answer.read().decode()
