@@ -5,67 +5,34 @@ prometheus-client does that for its own counters, one file for each process id; 
 what is read when somebody asks, so here the files are written with its `MmapedDict`, and read with
 its `MultiProcessCollector`. What the app counts with prometheus-client is in the same folder.
 
-A process that was killed leaves its files. Its counters go on counting, or else sums would fall.
-Its gauges are of nobody: `sweep` removes them. A process id does not tell whether it lives, since
-another process may have it by now; so each process holds a lock on a file, which the system lets go
-of when it dies. The names of its files are its own for the same reason.
+A process that was killed leaves its files. Its counters go on counting, or else sums would fall;
+the next process that starts goes on in them. Its gauges are of nobody: `sweep` removes them. A
+process id does not tell whether it lives, since another process may have it by now; so each process
+holds locks on files, which the system lets go of when it dies.
 """
 
 import contextlib
 import functools
 import os
 import secrets
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from chatlib.core.hub.appends import BOUNDS, Times, name_of_bound
 from chatlib.core.metrics.figures import Figure, Values
+from chatlib.core.metrics.files import Files, Slot, keep
 from chatlib.core.metrics.text import text_of
 from chatlib.stores.locks import Held, is_held
 
-FILE_BYTES = 64 * 1024  # more than all keys need
 LIVES = ".alive"
 
 
 def new_name() -> str:
-    """Return what the files of a process are called, beside what is in them."""
+    """Return what the gauges of a process are called, beside what is in them."""
     return f"{os.getpid()}-{secrets.token_hex(4)}"
-
-
-class Files:
-    """Files of figures, each with a kind of them.
-
-    Args:
-        folder: where they are.
-        name: what they have in their names.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.name = name
-        self._files: dict[str, MmapedDict] = {}
-
-    def set(self, kind: str, key: str, value: float) -> None:
-        """Write a figure; `OSError` if there is no place for the file."""
-        if kind not in self._files:
-            path = self.folder / f"{kind}_{self.name}.db"
-            # Others may read it at once, and never see a file without a beginning. And what is
-            # written now has its place on the disk: to write to a map without one kills a process.
-            new = path.with_suffix(".new")
-            new.write_bytes(struct.pack("i", 8) + bytes(FILE_BYTES - 4))
-            new.replace(path)
-            self._files[kind] = MmapedDict(path)  # type: ignore[no-untyped-call]
-        self._files[kind].write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        """Close the files. They stay."""
-        for file in self._files.values():
-            file.close()  # type: ignore[no-untyped-call]
-        self._files.clear()
 
 
 class Shared:
@@ -80,20 +47,22 @@ class Shared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._sums = Files(folder, new_name())
-        self._begin()
+        self._begin_gauges()
+        self._begin_sums()
 
-    def _begin(self) -> None:
+    def _begin_gauges(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = new_name()
         self._lives = Held(self.folder / f"{name}{LIVES}")
         self._gauges = Files(self.folder, name)
 
+    def _begin_sums(self, before: Mapping[str, float] | None = None) -> None:
+        self._slot = Slot(self.folder)
+        self._sums = Files(self.folder, f"slot-{self._slot.number}", before)
+
     def write(self, figures: Mapping[Figure, Values | Times]) -> None:
         """Write all figures; `OSError` if that cannot be."""
-        if self._lives.lost:  # somebody has tidied up: all files may be gone
-            self.close()
-            self._begin()
+        self._keep()
         for figure, values in figures.items():
             if figure.kind == "gauge":
                 assert not isinstance(values, Times)
@@ -104,13 +73,31 @@ class Shared:
             for key, value in sums_of(figure, values):
                 self._sums.set(figure.kind, key, value)
 
-    def close(self) -> None:
-        """Leave the sums to the others, and take the gauges away."""
+    def _keep(self) -> None:
+        """Begin anew where somebody has tidied up."""
+        try:
+            keep(self._lives, self._gauges)
+        except FileNotFoundError:
+            self._end_gauges()
+            self._begin_gauges()
+        try:
+            keep(self._slot, self._sums)
+        except FileNotFoundError:
+            self._sums.remove()
+            self._slot.close()
+            self._begin_sums(self._sums.before)
+
+    def _end_gauges(self) -> None:
         self._gauges.close()
         with contextlib.suppress(FileNotFoundError):
             bury(self._gauges.name, self.folder)
         self._lives.close()
+
+    def close(self) -> None:
+        """Leave the sums to the others, and take the gauges away."""
+        self._end_gauges()
         self._sums.close()
+        self._slot.close()
 
 
 def sums_of(figure: Figure, values: Values | Times) -> Iterator[tuple[str, float]]:

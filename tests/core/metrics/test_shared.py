@@ -148,15 +148,56 @@ def test_a_process_that_ends_leaves_its_sums(processes, tmp_path):
     assert after.fallen_since(before) == set()
 
 
-def test_when_somebody_has_tidied_up_the_files_are_there_again(processes, tmp_path):
+def test_processes_that_come_and_go_leave_no_more_files_than_live_at_one_time(processes, tmp_path):
+    processes().count(1)
+    for _ in range(5):
+        process = processes()
+        process.count(2)
+        assert scrape(tmp_path)["connections"] == 3
+        process.shared.close()
+    assert scrape(tmp_path)["appends_total"] == 11
+    assert scrape(tmp_path)["append_duration_seconds_count"] == 11
+    assert len(list(tmp_path.glob("counter_*.db"))) == 2
+
+
+def test_a_process_goes_on_in_the_sums_of_one_that_was_killed(processes, other, tmp_path):
+    other.kill()
+    other.wait()
+    before = scrape(tmp_path)
+    process = processes()
+    for _ in range(2):
+        process.write()
+        assert scrape(tmp_path).fallen_since(before) == set()
+    process.count(1)
+    assert scrape(tmp_path)["connections_accepted_total"] == 4
+    assert len(list(tmp_path.glob("counter_*.db"))) == 1
+
+
+TIDIES = {"all": "*", "the locks": "*.[as]l*", "the gauges": "gauge*", "the sums": "[ch]*.db"}
+
+
+@pytest.mark.parametrize("what", TIDIES)
+def test_when_somebody_has_tidied_up_the_files_are_there_again(processes, tmp_path, what):
+    process = processes()
+    process.count(2)
+    for path in list(tmp_path.glob(TIDIES[what])):
+        path.unlink()
+    if what == "all":
+        tmp_path.rmdir()
+    for _ in range(2):
+        process.write()
+        found = scrape(tmp_path)
+        assert found["connections"] == found["appends_total"] == 2
+        assert found["processes"] == 1
+
+
+def test_files_in_use_look_so_to_what_tidies_up_by_age(processes, tmp_path):
     process = processes()
     process.count(2)
     for path in tmp_path.iterdir():
-        path.unlink()
-    tmp_path.rmdir()
+        os.utime(path, (0, 0))
     process.write()
-    found = scrape(tmp_path)
-    assert found["connections"] == found["appends_total"] == 2
+    assert [path.name for path in tmp_path.iterdir() if path.stat().st_mtime == 0] == []
 
 
 @pytest.mark.parametrize("lives", [True, False])
