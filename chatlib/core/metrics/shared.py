@@ -47,6 +47,7 @@ class Shared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._told: dict[Figure, dict[tuple[str, ...], float]] = {}
         self._begin_gauges()
         self._begin_sums()
 
@@ -66,9 +67,11 @@ class Shared:
         for figure, values in figures.items():
             if figure.kind == "gauge":
                 assert not isinstance(values, Times)
-                for labels, value in values.items():
+                past = self._told.setdefault(figure, {})
+                for labels, value in {**past, **values}.items():
                     key = key_of(figure, figure.name, figure.labels, labels)
                     self._gauges.set(f"gauge_{figure.several}", key, value)
+                    past[labels] = 0.0  # once it is no more: nothing can be taken out of a file
                 continue
             for key, value in sums_of(figure, values):
                 self._sums.set(figure.kind, key, value)

@@ -115,6 +115,14 @@ def test_figures_that_are_written_again_are_not_added_to_themselves(processes, t
     assert scrape(tmp_path)["appends_total"] == 2
 
 
+def test_what_a_store_is_worth_no_more_is_told_no_more(processes, tmp_path):
+    process = processes()
+    process.write()
+    process.hub.store.durable = "unknown"
+    process.write()
+    assert scrape(tmp_path).by("store_info", "durable") == {"unknown": 1}
+
+
 def test_a_killed_process_is_in_the_sums_and_in_no_gauge(processes, other, tmp_path):
     processes().count(2)
     before = scrape(tmp_path)
