@@ -10,6 +10,7 @@ from chatlib.core.hub.hub import Hub
 from chatlib.core.hub.publisher import Publisher
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
+from chatlib.core.metrics.add import add_metrics
 from chatlib.core.redact import redact_logs
 from chatlib.core.room import Room
 
@@ -19,6 +20,7 @@ __all__ = [
     "Hub",
     "Publisher",
     "Room",
+    "add_metrics",
     "receive_text",
     "redact_logs",
 ]

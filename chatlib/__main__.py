@@ -21,6 +21,7 @@ from chatlib import course
 from chatlib.core.browsers import expect_sendable
 from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.listening import expect_free_path, expect_free_port, expect_socket
+from chatlib.core.metrics.folder import fresh_folder
 from chatlib.core.origins import VARIABLE, origins_from_environment
 from chatlib.stores import store_at
 from chatlib.stores.address import shown
@@ -93,21 +94,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         command.error(str(error))
     for note in notes:
         print(f"{command.prog}: {note}", file=sys.stderr)
-    uvicorn.run(
-        f"chatlib.__main__:{given.app}",
-        factory=True,
-        host=given.host,
-        port=port,
-        uds=given.uds,
-        fd=given.fd,
-        root_path=given.root_path,
-        workers=workers,
-        log_level=given.log_level,
-        http="chatlib.core.head:TimedHead",
-        ws="chatlib.core.fanout:FanoutProtocol",
-        ws_max_size=MAX_MESSAGE_BYTES,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+    with fresh_folder(workers if given.app == "rooms" else 1):
+        uvicorn.run(
+            f"chatlib.__main__:{given.app}",
+            factory=True,
+            host=given.host,
+            port=port,
+            uds=given.uds,
+            fd=given.fd,
+            root_path=given.root_path,
+            workers=workers,
+            log_level=given.log_level,
+            http="chatlib.core.head:TimedHead",
+            ws="chatlib.core.fanout:FanoutProtocol",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
 
 
 def prepare_rooms(store: str | None, workers: int) -> list[str]:

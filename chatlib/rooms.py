@@ -13,6 +13,7 @@ from fastapi import FastAPI, WebSocket
 
 from chatlib.core.guard import Guard
 from chatlib.core.hub.hub import BEAT_SECONDS, Hub
+from chatlib.core.metrics.add import add_metrics
 from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
@@ -101,6 +102,7 @@ def create_app(
     async def talk(websocket: WebSocket, room: str) -> None:
         await entrance.serve(websocket, room)
 
+    add_metrics(app, hub)
     return app
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 import websockets
+from scrape import Scrape
 
 from chatlib.__main__ import main
 
@@ -503,6 +504,98 @@ async def frame_of(client, kind):
     while (frame := json.loads(await client.recv()))["type"] != kind:
         pass
     return frame
+
+
+LOGGING = """
+import json
+import logging
+
+from chatlib.core import log
+from chatlib.rooms import app
+
+block = log.__doc__.partition("    FIELDS = ")[2].partition("uvicorn sets up")[0]
+exec("\\n".join(line[4:] for line in ("    FIELDS = " + block).splitlines()))
+"""
+
+
+def test_the_log_is_json_with_the_formatter_that_the_docstring_shows(tmp_path):
+    async def come_and_go(address):
+        async with asyncio.timeout(20), in_a_room(address, "ana") as ana:
+            await ana.close(4001)
+
+    (tmp_path / "logging_app.py").write_text(LOGGING)
+    command = [sys.executable, "-m", "uvicorn", "--ws", "chatlib.core.fanout:FanoutProtocol"]
+    command += ["--app-dir", str(tmp_path), "logging_app:app", "--port", "0"]
+    with running(command, CHATLIB_SECRET=TOKEN_OF) as (address, output):
+        asyncio.run(come_and_go(address))
+    lines = [json.loads(line) for line in output if line.startswith("{")]
+    (end,) = [line for line in lines if "[closed]" in line["message"]]
+    assert (end["room"], end["code"], end["connection"] > 0) == ("lobby", 4001, True)
+    assert not any("[closed]" in line for line in output if not line.startswith("{"))
+
+
+def ask(address, path):
+    with DIRECT.open(f"http://{address}{path}", timeout=20) as answer:
+        return answer.read().decode()
+
+
+async def scrape_until(address, condition):
+    """Ask whichever worker answers for the figures, until `condition` of them is true."""
+    found = None
+    while found is None or not condition(found):
+        found = Scrape(await asyncio.to_thread(ask, address, "/metrics"))
+    return found
+
+
+def test_the_metrics_of_all_workers_are_added_up_and_a_killed_one_is_connected_to_nobody(tmp_path):
+    async def worker_with_members(address):
+        while True:
+            health = json.loads(await asyncio.to_thread(ask, address, "/healthz"))
+            if health["members"]:
+                return health["worker"], health["members"]
+
+    def all_there(found):
+        return (found["processes"], found["connections"], found["members"]) == (2, 8, 8)
+
+    def all_told(found):
+        return found["deliveries_total"] >= 8 and found["appends_total"] == 1
+
+    async def talk(address):
+        async with asyncio.timeout(60), contextlib.AsyncExitStack() as stack:
+            names = [f"guest {number}" for number in range(8)]
+            clients = [await stack.enter_async_context(in_a_room(address, n)) for n in names]
+            await clients[0].send('{"type":"say","key":"k1","text":"hello"}')
+            for client in clients:
+                await frame_of(client, "message")
+            before = await scrape_until(address, lambda f: all_there(f) and all_told(f))
+            assert before["connections_accepted_total"] == before["joins_total"] == 8
+            assert before["append_duration_seconds_count"] == 1
+            assert before.by("store_info", "durable") == {"disk": 1}
+
+            worker, members = await worker_with_members(address)
+            os.kill(worker, signal.SIGKILL)
+            ends = {asyncio.create_task(client.wait_closed()) for client in clients}
+            while len(ends) > 8 - members:
+                _, ends = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for _ in range(6):  # the one that is left, and soon the one in place of the other
+                after = await scrape_until(address, lambda found: True)
+                assert after["connections"] == after["members"] == 8 - members
+                assert after.fallen_since(before) == set()
+                before = after
+            await scrape_until(address, lambda found: found["processes"] == 2)
+            for end in ends:
+                end.cancel()
+
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    arguments = ["rooms", "--port", "0", "--workers", "2"]
+    arguments += ["--store", f"sqlite:///{tmp_path}/chat.db"]
+    environment = {"CHATLIB_SECRET": TOKEN_OF, "TMPDIR": str(folders)}
+    with chatlib_runs(*arguments, **environment) as (address, output):
+        assert len(list(folders.glob("chatlib-metrics-*"))) == 1
+        asyncio.run(talk(address))
+    assert list(folders.iterdir()) == []
+    assert "Traceback" not in "".join(output)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

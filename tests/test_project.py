@@ -107,7 +107,7 @@ def test_importing_chatlib_loads_no_instrument():
     script = (
         "import sys, chatlib; chatlib.ConnectionManager; "
         "print(sorted({'IPython', 'matplotlib', 'jupyter_client', 'redis', 'websockets', "
-        "'uvicorn', 'chatlib.lab'} & set(sys.modules)))"
+        "'uvicorn', 'prometheus_client', 'chatlib.lab'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

@@ -34,11 +34,11 @@ def run(source):
 
 
 def test_every_snippet_is_run_by_a_test_here():
-    assert len(fences("python")) == 6
+    assert len(fences("python")) == 7
 
 
 def test_the_rooms_carry_what_a_member_and_a_plain_route_say():
-    app = run(fences("python")[5])["app"]
+    app = run(fences("python")[6])["app"]
 
     async def talk(server):
         url = server.ws_url("/topics/news?user=ana")
@@ -140,6 +140,14 @@ def test_the_guard_with_caps_turns_away_who_is_too_many():
 
     with Server(names["app"]) as server:
         assert asyncio.run(connect_twice(server)) == 503
+
+
+def test_the_app_with_metrics_has_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = run(fences("python")[5])["app"]
+    with Server(app) as server:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics").read().decode()
+    assert 'chatlib_store_info{durable="disk",kind="sqlite"} 1.0' in page
 
 
 def test_each_shell_command_is_known_to_these_tests():

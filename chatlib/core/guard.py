@@ -167,7 +167,8 @@ def remedy(origin: str, host: str) -> str:
 def fields(scope: Scope) -> dict[str, Any]:
     """Return what a record of the log has about a connection, besides its text."""
     line = line_in(scope)
-    return {"client": address_of(scope), "connection": line.number if line else None}
+    number, room = (line.number, line.room or None) if line else (None, None)
+    return {"client": address_of(scope), "connection": number, "room": room}
 
 
 def headers_of(scope: Scope, name: bytes) -> list[str]:

@@ -57,12 +57,12 @@ class Line:
         ended: whether the connection has ended, and takes nothing any more.
         handler: the task that runs the app for this connection, where the server says so.
         in_flight: the size of the message that the server has in hand, if it shows no progress.
-        number, why: for the log: its number in this process, and why it was cut, if it was.
+        number, room, why: for the log: its number, a room that it is in, why it was cut.
     """
 
     __slots__ = (
-        *("_own", "ended", "handler", "in_flight", "loop", "number", "own_bytes", "sources"),
-        *("why", "writable"),
+        *("_own", "ended", "handler", "in_flight", "loop", "number", "own_bytes", "room"),
+        *("sources", "why", "writable"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writable: asyncio.Event) -> None:
@@ -73,7 +73,7 @@ class Line:
         self.own_bytes = self.in_flight = 0
         self.ended = False
         self.number = next(_numbers)
-        self.why = ""
+        self.why = self.room = ""
         self._own: deque[Own] | tuple[()] = ()  # most lines never hold one; a deque has 760 bytes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -2,7 +2,42 @@
 
 The logger is a child of uvicorn's: its lines go where uvicorn's go, from the same level on. One
 switch for all of it: `logging.getLogger("uvicorn.error.chatlib").setLevel(…)`. On other servers,
-give that logger a handler. Records have the number of the connection in `connection`.
+give that logger a handler.
+
+Records have more than their text, for logs that programs read. What is about a connection has its
+number in `connection`, counted from 1 in each process; what is about a room has its name in `room`.
+A connection that has joined a room of a hub has that room's name too, the first one if they were
+several. What is not known is None or not there: a plain `Room` has no name. Names of rooms come
+from clients, and that of an inbox, `@ana`, is a person's. Besides:
+
+- the end of a connection: `code`, `seconds`
+- a member that was cut off: `reason`
+- what `Guard` refused or closed: `reason`, `client`, and for a foreign page `origin`, `host`
+
+A formatter that writes each record as a line of JSON:
+
+    FIELDS = ("connection", "room", "code", "seconds", "reason", "client", "origin", "host")
+
+    class JSONFormatter(logging.Formatter):
+        def format(self, record):
+            line = {
+                "time": self.formatTime(record),
+                "level": record.levelname,
+                "logger": record.name,
+                "message": record.getMessage(),
+            }
+            line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+            if record.exc_info:
+                line["traceback"] = self.formatException(record.exc_info)
+            return json.dumps(line)
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JSONFormatter())
+    logging.getLogger("uvicorn.error").handlers = [handler]
+    logging.getLogger("uvicorn.error").propagate = False
+
+uvicorn sets up its loggers before it imports the app, so the app's module is a place for the last
+four lines. In a file for `uvicorn --log-config`, the class is named under `formatters`, as `()`.
 """
 
 import functools
@@ -20,6 +55,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("uvicorn.error.chatlib")
 logger.addHandler(logging.NullHandler())  # a library prints nothing by itself
+
+
+def log_of(**extra: object) -> logging.LoggerAdapter[logging.Logger]:
+    """Return the logger, with `extra` as attributes of each record."""
+    return logging.LoggerAdapter(logger, extra)
 
 
 def name_of(scope: Any) -> str:
@@ -57,9 +97,9 @@ class Seldom:
         logger.warning(text + "%s", *args, more, extra=extra)
 
 
-def log_cut(scope: Any, line: Line, reason: str, waiting: int) -> None:
+def log_cut(scope: Any, line: Line, reason: str, waiting: int, room: str | None = None) -> None:
     """Note that a room cuts off a member for which `waiting` bytes wait."""
-    extra = {"connection": line.number, "reason": reason}
+    extra = {"connection": line.number, "room": room, "reason": reason}
     line.why = f"cut off by a room, {reason}"
     logger.warning("%s %s: %d bytes waited for it", name_of(scope), line.why, waiting, extra=extra)
 
@@ -75,8 +115,15 @@ def log_end(scope: Any, line: Line, seconds: float, conn: "Protocol", app_closed
     else:
         by = "client" if close is received else "app" if app_closed else "server"
         code, how = close.code, f"by the {by} with {close.code} {close.reason!r}"
-    extra = {"connection": line.number, "code": code, "seconds": seconds}
+    where = {"connection": line.number, "room": line.room or None}
+    extra = {**where, "code": code, "seconds": seconds}
     logger.info("%s [closed] %s after %.1f s", name_of(scope), how, seconds, extra=extra)
+
+
+def log_failure(line: Line, error: BaseException | None) -> None:
+    """Note that a connection is closed, since a send of the app's failed."""
+    what = "a send failed, so its connection is closed: %r"
+    log_of(connection=line.number, room=line.room or None).warning(what, error)
 
 
 @functools.cache  # once is enough

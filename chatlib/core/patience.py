@@ -59,6 +59,7 @@ class Patience:
         interval: how often the members are looked at, in seconds.
         held_up: returns whether enough members have had all there is.
         evicted: how many members were cut off, by reason.
+        room: what the log calls the room, if it has a name.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Patience:
         self.held_up: Callable[[], bool] = lambda: True
         self.interval = max(0.01, min(patience, hold or PLAIN_SECONDS) / 8)
         self.evicted: Counter[str] = Counter()
+        self.room: str | None = None
         self._left = hold
         self._counted = self._spent = float("-inf")
         self._used_up_at = float("inf")
@@ -170,7 +172,7 @@ class Patience:
         """Cut off `member`. Call it in its event loop."""
         self.evicted[reason] += 1
         line = member.line
-        log_cut(member.websocket.scope, line, reason, member.waiting_bytes)
+        log_cut(member.websocket.scope, line, reason, member.waiting_bytes, self.room)
         line.abort(after=member.since + LEAST_STAY - line.loop.time())
 
     def spend(self, now: float, seconds: float) -> bool:

@@ -12,7 +12,7 @@ from starlette.types import Message
 from chatlib.core.atonce import AtOnce
 from chatlib.core.frames import encode, messages_of
 from chatlib.core.line import EXTENSION, EndedError, Line, line_in
-from chatlib.core.log import log_slow_path, logger
+from chatlib.core.log import log_failure, log_slow_path
 from chatlib.core.ring import Waiter, wake
 from chatlib.core.turn import turn_here
 
@@ -230,7 +230,7 @@ class TaskLine(Line):
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 await self._send(message)
                 if message is FAILED:
-                    logger.warning("a send failed, so its connection is closed: %r", self._error)
+                    log_failure(self, self._error)
 
 
 def known_line(websocket: object) -> Line | None:

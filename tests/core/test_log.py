@@ -2,20 +2,31 @@
 
 import asyncio
 import contextlib
+import json
+import logging
 import socket
 import struct
+import textwrap
 import threading
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-from joining import Clock, in_loop, joined
+from joining import Clock, in_loop, joined, turn
 from live import CLOSE
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from chatlib import Room
-from chatlib.core import taskline
+from chatlib.core import log, taskline
+from chatlib.core.frames import encode
+from chatlib.core.hub.beat import keep_beat
+from chatlib.core.hub.envelope import text_of
+from chatlib.core.hub.feed import Feed
+from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.ledger import Ledger
+from chatlib.core.hub.liveroom import LiveRoom
 from chatlib.core.log import log_slow_path
+from chatlib.stores.memory import MemoryStore
 
 
 def app_that(handler):
@@ -202,3 +213,146 @@ def test_the_test_client_is_told_nothing(logged):
     with TestClient(app_that(join)).websocket_connect("/ws") as client:
         assert client.receive_text() == "in"
     assert logged == []
+
+
+# Records for programs.
+
+
+@pytest.fixture
+def as_json(logged):
+    """Render the records with the formatter that the docstring of `chatlib.core.log` shows."""
+    block = log.__doc__.partition("    FIELDS = ")[2].partition("    handler = ")[0]
+    names = {"json": json, "logging": logging}
+    exec(textwrap.dedent("    FIELDS = " + block), names)
+    formatter = names["JSONFormatter"]()
+    return lambda: [json.loads(formatter.format(record)) for record in logged]
+
+
+def test_a_record_is_a_line_of_json_with_its_connection_and_its_room(serve, raw, as_json, logged):
+    hub = Hub("memory:")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/ws")
+    async def follow(websocket: WebSocket):
+        await websocket.accept()
+        await hub.follow(websocket, "lobby", "garden", name="ana")
+
+    server = serve(app)
+    client = raw(server)
+    for _ in range(3):
+        client.text()
+    client.send(struct.pack("!H", 4001) + '\u2028"\n'.encode(), CLOSE)
+    record = the_end(server, logged)
+    (line,) = as_json()
+    assert line.pop("seconds") == record.seconds
+    assert line.pop("time")
+    assert line == {
+        "level": "INFO",
+        "logger": "uvicorn.error.chatlib",
+        "message": record.getMessage(),
+        "connection": record.connection,
+        "room": "lobby",
+        "code": 4001,
+    }
+
+
+def test_a_connection_that_was_in_no_room_of_a_hub_has_none(serve, raw, as_json):
+    server = serve(app_that(stay))
+    raw(server).reset()
+    server.until(lambda: not server.uvicorn.server_state.connections)
+    (line,) = as_json()
+    assert line["room"] is None
+
+
+@in_loop
+async def test_a_member_that_a_room_of_a_hub_cuts_off_has_that_room(as_json):
+    clock, room = Clock(), LiveRoom(2000, "lobby")
+    member = joined(room, full_after=1)
+    for _ in range(4):
+        room.post(encode("x" * 1000))
+        await turn()
+    await clock.pass_by(1)
+    (line,) = as_json()
+    assert (line["room"], line["connection"]) == ("lobby", member.line.number)
+    assert line["reason"] in {"slow", "stalled"}
+
+
+@in_loop
+async def test_a_traceback_is_in_the_line(as_json):
+    try:
+        raise ValueError("a fault")
+    except ValueError:
+        log.log_of(room="lobby").exception("it went wrong")
+    (line,) = as_json()
+    assert line["room"] == "lobby"
+    assert line["traceback"].endswith("ValueError: a fault")
+
+
+@in_loop
+async def test_a_failed_send_has_the_connection_and_the_room(as_json):
+    room = LiveRoom(2000, "lobby")
+    member = joined(room)
+    log.log_failure(member.line, ValueError("a fault"))
+    (line,) = as_json()
+    assert (line["connection"], line["room"]) == (member.line.number, "lobby")
+
+
+class Broken(MemoryStore):
+    """A store in which nothing can be read from some time on."""
+
+    broken = False
+
+    async def read(self, *arguments, **options):
+        if self.broken:
+            raise OSError("cannot read")
+        return await super().read(*arguments, **options)
+
+    async def people(self, room):
+        if self.broken:
+            raise OSError("cannot read")
+        return await super().people(room)
+
+    async def heads(self, rooms):
+        if self.broken:
+            raise OSError("cannot read")
+        return await super().heads(rooms)
+
+
+@in_loop
+async def test_what_a_hub_says_of_a_room_has_its_name(as_json, logged):
+    store = Broken()
+    await store.append("lobby", "k1", b'"data":1}')
+    feed = Feed("lobby", store, text_of, 1000)
+    await feed.start()
+    store.broken = True
+    feed.repair()
+    feed.people()
+    await turn()
+    store.broken = False
+    store._logs.clear()  # it has no history any more
+    feed.repair()
+    while len(logged) < 3:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.01)
+    await feed.stop()
+    lines = as_json()
+    assert [line["room"] for line in lines] == ["lobby"] * 3
+    assert [line["message"] for line in lines] == [
+        "room 'lobby' cannot be read: cannot read",
+        "the people of room 'lobby' cannot be read: cannot read",
+        "room 'lobby': its history is diverged; members read it anew",
+    ]
+
+
+@in_loop
+async def test_what_is_of_all_rooms_says_of_how_many(as_json, logged):
+    store = Broken()
+    feed = Feed("lobby", store, text_of, 1000)
+    await feed.start()
+    store.broken = True
+    beating = asyncio.create_task(keep_beat(0.001, store, {"lobby": feed}, Ledger()))
+    while not logged:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.001)
+    beating.cancel()
+    await feed.stop()
+    assert as_json()[0]["room"] is None
+    assert logged[0].rooms == 1

@@ -16,7 +16,7 @@ from chatlib.core.hub.liveroom import LiveRoom, send_away
 from chatlib.core.hub.presence import Presence
 from chatlib.core.hub.recent import Recent
 from chatlib.core.line import Own
-from chatlib.core.log import logger
+from chatlib.core.log import log_of
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import Cursor, Entry, History, Page, Store, next_tag
 
@@ -52,7 +52,7 @@ class Feed:
         self.name = name
         self.store = store
         self.render = render
-        self.room = LiveRoom(limit)
+        self.room = LiveRoom(limit, name)
         self.presence = Presence(name, store, lambda text: self.room.post(encode(text)))
         self.ready = False
         self.users = 0
@@ -137,6 +137,7 @@ class Feed:
         """Read what is missing, and find out whether the log is still the same."""
         self._doubt = True
         if self.ready and (self._repairing is None or self._repairing.done()):
+            self.room.repairs += 1
             self._repairing = asyncio.create_task(self._read_up())
 
     async def _read_up(self) -> None:
@@ -147,7 +148,7 @@ class Feed:
                 page = await self.store.read(self.name, after=self.cursor, limit=PAGE)
             except OSError as error:
                 if not failed:
-                    logger.warning("room %r cannot be read: %s", self.name, error)
+                    log_of(room=self.name).warning("room %r cannot be read: %s", self.name, error)
                 failed = self._doubt = True
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
@@ -162,7 +163,8 @@ class Feed:
 
     def _begin_anew(self, page: Page) -> None:
         """Send all members away: the log is another one, or went on without them for too long."""
-        logger.warning("room %r: its history is %s; members read it anew", self.name, page.history)
+        what = "room %r: its history is %s; members read it anew"
+        log_of(room=self.name).warning(what, self.name, page.history)
         self._recent.begin(page.head)
         for websocket in self.room.members:
             self.room.leave(websocket)

@@ -21,16 +21,17 @@ from typing import Any, Self
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from chatlib.core.frames import encode, plain
+from chatlib.core.frames import plain
 from chatlib.core.hub.attendance import Attendance
+from chatlib.core.hub.beat import keep_beat
 from chatlib.core.hub.envelope import After, cursors_in, expect_room, inbox_of
 from chatlib.core.hub.feed import PAGE, Feed
 from chatlib.core.hub.guest import ChangedError
+from chatlib.core.hub.ledger import HubStats, Ledger
 from chatlib.core.hub.liveroom import CHANGED, CHANGED_WHY
 from chatlib.core.hub.newcomer import Newcomer
 from chatlib.core.hub.publisher import Publisher
 from chatlib.core.line import EndedError
-from chatlib.core.log import logger
 from chatlib.stores.store import Store, expect_name
 
 BEAT_SECONDS = 25.0
@@ -78,6 +79,7 @@ class Hub(Publisher):
         self.limit = limit
         self.beat = beat
         self._feeds: dict[str, Feed] = {}
+        self._ledger = Ledger()
         self._attendance = Attendance(self.store)
         self._beating: asyncio.Task[None] | None = None
 
@@ -90,7 +92,8 @@ class Hub(Publisher):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._attendance = Attendance(self.store)
-        self._beating = asyncio.create_task(self._beat())
+        beating = keep_beat(self.beat, self.store, self._feeds, self._ledger)
+        self._beating = asyncio.create_task(beating)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -99,6 +102,7 @@ class Hub(Publisher):
         await self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()
+            self._ledger.retire(feed.room)
         self._feeds.clear()
         await super().__aexit__(*exc_info)
 
@@ -106,6 +110,11 @@ class Hub(Publisher):
     def rooms(self) -> list[str]:
         """The rooms that somebody hears through this process."""
         return list(self._feeds)
+
+    @property
+    def stats(self) -> HubStats:
+        """What the hub has done in this process, without what was published: see `appends`."""
+        return self._ledger.stats(feed.room for feed in self._feeds.values())
 
     @contextlib.asynccontextmanager
     async def join(
@@ -229,21 +238,5 @@ class Hub(Publisher):
             feed.users -= 1
             if not feed.users and self._feeds.get(room) is feed:
                 del self._feeds[room]
+                self._ledger.retire(feed.room)
                 await feed.stop()
-
-    async def _beat(self) -> None:
-        """Now and then look whether a feed has missed a hint, and tell the members."""
-        while True:
-            await asyncio.sleep(self.beat)
-            feeds = {room: feed for room, feed in self._feeds.items() if feed.ready}
-            before = {room: feed.cursor for room, feed in feeds.items()}
-            try:
-                heads = await self.store.heads(feeds)
-            except OSError as error:
-                logger.warning("the heads of the rooms cannot be read: %s", error)
-                continue
-            for room, feed in feeds.items():
-                feed.head(heads[room])
-                if heads[room].id < before[room].id:  # the log went back
-                    feed.repair()
-                feed.room.post(encode({"type": "beat", "room": room, "head": feed.cursor.id}))

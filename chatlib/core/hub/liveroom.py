@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 
 from fastapi import WebSocket, WebSocketDisconnect
 
 from chatlib.core.line import line_in
 from chatlib.core.ring import Waiter
 from chatlib.core.room import Room
+from chatlib.core.taskline import known_line
 
 CHANGED = 4409  # the close code: the history is not the one that the client was told
 CHANGED_WHY = "the history of this room has changed"
@@ -22,11 +24,31 @@ class LiveRoom(Room):
 
     Args:
         limit: how many bytes may wait for a member, as for `Room`.
+        name: what the log calls it.
+
+    Attributes:
+        joins: how many joins there were, by what became of what the client had missed.
+        repairs: how often something was read up.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, name: str | None = None) -> None:
         super().__init__(limit, on_full="evict")
+        self.name = self._rules.room = name
+        self.joins: Counter[str] = Counter()
+        self.repairs = 0
         self._waiter: Waiter | None = None  # of the last frame that had to wait for its place
+
+    def join(self, websocket: WebSocket) -> None:
+        """Do as `Room.join`, and note for the log where the connection is."""
+        super().join(websocket)
+        line = known_line(websocket)
+        if line is not None:
+            line.room = line.room or self.name or ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is written to any more: neither a member, nor one who has just left."""
+        return not any(group.members for group in self._loops.groups)
 
     def post(self, frame: bytes) -> None:
         """Put a frame in the log, behind all that were put there before, without waiting."""

@@ -41,6 +41,7 @@ class Newcomer:
         }
         frame = encode(welcome)
         await line_of(self.websocket).say(frame)
+        self.feed.room.joins[history] += 1
 
     def arrive(self) -> bytes:
         """Return who has come and left since the welcome."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chatlib.core.log import logger
+from chatlib.core.log import log_of
 from chatlib.stores.store import Store
 
 PAUSE_SECONDS = 0.25  # at least, between two differences
@@ -48,7 +48,8 @@ class Presence:
             try:
                 names = frozenset(await self.store.people(self.room))
             except OSError as error:
-                logger.warning("the people of room %r cannot be read: %s", self.room, error)
+                what = "the people of room %r cannot be read: %s"
+                log_of(room=self.room).warning(what, self.room, error)
                 return
             if names != self.told:
                 before, self.told = self.told, names

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from chatlib.core.frames import Content
+from chatlib.core.hub.appends import Appends
 from chatlib.core.hub.envelope import body_of, expect_room, inbox_of, text_of
 from chatlib.stores import store_at
 from chatlib.stores.store import Entry, Receipt, Store
@@ -26,11 +27,13 @@ class Publisher:
 
     Attributes:
         render: makes the text that members get, of a room and an entry of its log. It never raises.
+        appends: what became of what was published, and how long that took.
     """
 
     def __init__(self, store: str | Store) -> None:
         self.render: Callable[[str, Entry], str] = text_of
         self.store = store_at(store) if isinstance(store, str) else store
+        self.appends = Appends()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
@@ -75,7 +78,11 @@ class Publisher:
     async def _publish(self, room: str, message: Content, key: str | None) -> Receipt:
         self._expect_open()
         key = new_key() if key is None else key
-        return await self.store.append(room, key, body_of(message))
+        return await self.append(room, key, body_of(message))
+
+    async def append(self, room: str, key: str, body: bytes) -> Receipt:
+        """Keep `body` as it is, as `Store.append` does, and count it in `appends`."""
+        return await self.appends.append(self.store, room, key, body)
 
     def publish_from_thread(
         self, room: str, message: Content, *, key: str | None = None

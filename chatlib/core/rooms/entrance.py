@@ -15,6 +15,7 @@ from chatlib.core.rooms.identity import BadTokenError, Tokens
 from chatlib.core.rooms.names import MINE, expect_room
 from chatlib.core.rooms.protocol import FORBIDDEN, SUBPROTOCOL, UNAUTHENTICATED
 from chatlib.core.rooms.talk import Rooms, Talk
+from chatlib.core.taskline import known_line
 from chatlib.stores.store import Cursor
 
 LAST = 50  # how many messages a newcomer gets who does not say
@@ -92,7 +93,10 @@ class Entrance:
             if good.expired():
                 why = "the token has expired: sign in again"
                 raise RefusedError(UNAUTHENTICATED, why) from None
-            raise RefusedError(1011, self.rooms.unreadable(error)) from None
+            line = known_line(websocket)
+            where = inbox_of(name) if room == MINE else room
+            about = {"room": where, "connection": line.number if line else None}
+            raise RefusedError(1011, self.rooms.unreadable(error, **about)) from None
         finally:
             self.open[name] -= 1
             if not self.open[name]:

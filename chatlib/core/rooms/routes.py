@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from chatlib.core.hub.envelope import inbox_of
 from chatlib.core.hub.feed import PAGE
 from chatlib.core.hub.presence import NAMES
+from chatlib.core.metrics.figures import kind_of
 from chatlib.core.rate import Buckets
 from chatlib.core.rooms.entrance import LAST, Entrance, RefusedError
 from chatlib.core.rooms.identity import BadTokenError, Claim
@@ -157,7 +158,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE)] = LAST,
     ) -> JSONResponse:
-        page = await answered(rooms, hub.store.read(name, before=before, limit=limit))
+        page = await answered(rooms, name, hub.store.read(name, before=before, limit=limit))
         messages = [json.loads(frame_of(name, entry)) for entry in page.entries]
         oldest = page.entries[0].id if page.entries else page.first
         more = bool(page.entries) and oldest > page.first
@@ -166,7 +167,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
 
     @app.get("/rooms/{room}/people")
     async def people(name: Open) -> Present:
-        names = sorted(await answered(rooms, hub.people(name)))
+        names = sorted(await answered(rooms, name, hub.people(name)))
         return Present(people=names if len(names) <= NAMES else None, count=len(names))
 
     @app.get("/healthz", response_model=Health, responses={503: {"model": Health}})
@@ -182,7 +183,7 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
             error = rooms.unreadable(fault)  # anybody may ask: where it is stays in the log
         store = hub.store
         log = LogHealth(
-            kind=type(store).__name__.removesuffix("Store").lower(),
+            kind=kind_of(store),
             ok=error is None,
             durable=store.durable,
             lag_ms=round((time.perf_counter() - began) * 1000, 1) if error is None else None,
@@ -193,12 +194,12 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
         return JSONResponse(health.model_dump(), 503 if error else 200)
 
 
-async def answered(rooms: Rooms, question: Awaitable[T]) -> T:
-    """Return what the store answers; HTTP 503 if it cannot."""
+async def answered(rooms: Rooms, room: str, question: Awaitable[T]) -> T:
+    """Return what the store answers about `room`; HTTP 503 if it cannot."""
     try:
         return await question
     except OSError as error:
-        raise later(503, rooms.unreadable(error)) from None
+        raise later(503, rooms.unreadable(error, room=room)) from None
 
 
 def later(status: int, why: str, seconds: float = RETRY_SECONDS) -> HTTPException:

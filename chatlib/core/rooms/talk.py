@@ -84,9 +84,13 @@ class Rooms:
         self.retry = retry
         self._lines = Seldom()
 
-    def unreadable(self, error: OSError) -> str:
-        """Log that the store cannot be used, and return what a client is told of that."""
-        self._lines.warning("unreadable", "the store cannot be used: %s", error)
+    def unreadable(self, error: OSError, **about: object) -> str:
+        """Log that the store cannot be used, and return what a client is told of that.
+
+        `about` says of which room it is, and for which connection: see `chatlib.core.log`.
+        """
+        about = {"room": None, **about}
+        self._lines.warning("unreadable", "the store cannot be used: %s", error, **about)
         return "the store cannot be used just now"
 
     async def keep(
@@ -107,18 +111,19 @@ class Rooms:
         try:
             if to is None or to == sender:
                 place = room if to is None else inbox_of(sender)
-                return place, await self.hub.store.append(place, name, body)
-            await self.hub.store.append(inbox_of(to), name, body)
+                return place, await self.hub.append(place, name, body)
+            await self.hub.append(inbox_of(to), name, body)
             # One's own inbox comes last: its receipt says that both are kept.
             return inbox_of(sender), await self._append_too(inbox_of(sender), name, body)
         except (NotKept, Unsure) as error:
-            self._lines.warning("not kept", "a message is not kept, or may not be: %s", error)
+            what = "a message is not kept, or may not be: %s"
+            self._lines.warning("not kept", what, error, room=room)
             raise
 
     async def _append_too(self, room: str, key: str, body: bytes) -> Receipt:
         """Append what another room has already; `Unsure` if that fails."""
         try:
-            return await self.hub.store.append(room, key, body)
+            return await self.hub.append(room, key, body)
         except NotKept as error:
             raise Unsure(f"it is in one inbox, and not yet in yours: {error}") from error
 
@@ -127,7 +132,7 @@ class Rooms:
         try:
             known = await self._knows(name, room)
         except OSError as error:
-            raise NotKept(self.unreadable(error)) from error
+            raise NotKept(self.unreadable(error, room=room)) from error
         if not known:
             raise NobodyError(f"there is no {name} here, and {name} has had no message yet")
 

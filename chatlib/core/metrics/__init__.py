@@ -1,0 +1,1 @@
+"""Figures of an app with a hub, for Prometheus."""
