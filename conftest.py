@@ -32,6 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_current_env = True  # and not whichever python3 a Jupyter elsewhere registered
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the cells of notebooks that need Redis where there is none, and say so."""
+    sources = {item: getattr(item, "cell", {}).get("source", "") for item in items}
+    if not any(sources.values()):
+        return
+    from chatlib.lab.needs_redis import is_marked
+    from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+
+    if find_redis() is None:
+        for item, source in sources.items():
+            if is_marked(source):
+                item.add_marker(pytest.mark.skip(reason=f"it needs Redis; {HOW_TO_GET_ONE}"))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give tests of one chapter to any worker that is free, and those of any other file to one."""

@@ -32,6 +32,7 @@ def timeline(
     total: int | None = None,
     title: str = "",
     what: str = "messages",
+    marks_at: float = 0.55,
 ) -> Chart:
     """Return a chart of how many messages each client had got, over time.
 
@@ -41,6 +42,7 @@ def timeline(
         total: how many there were to get: a line across.
         title: stands above the chart.
         what: is counted.
+        marks_at: how high the name of the first mark stands, of the height; others are below it.
     """
     marks = dict(marks or {})
     moments = [moment for times in got.values() for moment in times] + list(marks.values())
@@ -80,7 +82,7 @@ def timeline(
             late = moment - start > span / 2
             axes.annotate(
                 name,
-                (moment - start, highest * (0.55 - 0.1 * (number % 3))),
+                (moment - start, highest * (marks_at - 0.1 * (number % 3))),
                 (-5 if late else 5, 0),
                 textcoords="offset points",
                 ha="right" if late else "left",

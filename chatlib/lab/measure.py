@@ -58,6 +58,7 @@ class Trial:
         }
         self._crowd: Crowd | None = None
         self._child: Child | None = None
+        self._empty = 0  # bytes that the server has in memory when nobody is connected
 
     def __enter__(self) -> "Trial":
         self.stop()
@@ -73,6 +74,7 @@ class Trial:
         """Wait for the server, and have the clients come in. Harmless if they are in."""
         if self._crowd is None:
             port = self._ask(self._order)
+            self._empty = self._ask("memory")
             with self._explained():
                 self._crowd = Crowd(port, self.members, compression=self.compression)
 
@@ -87,6 +89,11 @@ class Trial:
             MeasureError: the server did not start, or not all messages came.
         """
         return 1e6 * self._each("cpu", in_flight, deliveries)
+
+    def memory(self) -> float:
+        """Return how many bytes of memory the server has for each client, which says nothing."""
+        self.connect()
+        return float((self._ask("memory") - self._empty) / self.members)
 
     def writes(self, *, in_flight: int = 32, deliveries: int = 10_000) -> float:
         """Return how often the server, which is `watched`, writes to a transport a delivery."""

@@ -4,6 +4,7 @@ with RedisServer(appendfsync="always") as redis:
     store = store_at(redis.url)
 """
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -101,7 +102,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Its address, as `store_at` and the package redis take it."""
+        """Its address, as `store_at` and the package redis take it.
+
+        Raises:
+            ServerError: it was stopped.
+        """
+        self._expect_there()
         return f"redis://{self.host}:{self.port}/0"
 
     @property
@@ -113,8 +119,10 @@ class RedisServer:
         """Start it, with the data that it has, and wait until it answers. Harmless if it runs.
 
         Raises:
-            ServerError: it has ended instead. The message is the end of its log.
+            ServerError: it has ended instead, and the message is the end of its log; or it was
+                stopped.
         """
+        self._expect_there()
         if self.running:
             return
         self._supervisor = subprocess.Popen(
@@ -133,6 +141,12 @@ class RedisServer:
                 self.kill()
                 raise ServerError(f"Redis did not start: {log[-500:].strip()}")
             time.sleep(LOOK_SECONDS)
+
+    def _expect_there(self) -> None:
+        """Raise `ServerError` if its data and its port are gone."""
+        if self._reserved.fileno() < 0:
+            again = "start Redis again: run the cell with redis_server.start(…)"
+            raise ServerError(f"Redis has been stopped, and its data are gone; {again}")
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as s:
@@ -186,3 +200,28 @@ class RedisServer:
 
     def __repr__(self) -> str:
         return f"<Redis: {self.url if self.running else 'ended'}>"
+
+
+_running: list[RedisServer] = []
+
+
+def start(
+    appendfsync: Literal["always", "everysec", "no"] | None = "always", **options: str
+) -> RedisServer:
+    """Start a Redis, in place of the one that an earlier call started, whose data go.
+
+    Raises:
+        ServerError: as `RedisServer` does.
+    """
+    stop()
+    _running.append(RedisServer(appendfsync, **options))
+    return _running[-1]
+
+
+def stop() -> None:
+    """Stop what `start` has started. Harmless if there is none."""
+    while _running:
+        _running.pop().stop()
+
+
+atexit.register(stop)

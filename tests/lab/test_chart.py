@@ -153,6 +153,17 @@ def test_all_that_is_drawn_broadly_stands_out_from_the_page(chart, seen):
         assert contrast(seen(colour), seen(ground)) >= 3
 
 
+@pytest.mark.parametrize("at", [0.55, 0.2])
+def test_the_names_of_the_marks_stand_where_they_are_wanted_one_below_the_other(at):
+    marks = {"first": 0.5, "second": 1.0}
+    chart = timeline({"Ana": [0.0, 1.0, 2.0, 3.0]}, marks=marks, marks_at=at)
+    axes = Figure().add_subplot()
+    chart._draw(axes)
+    heights = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert heights["first"] == pytest.approx(4 * at)
+    assert heights["second"] == pytest.approx(4 * (at - 0.1))
+
+
 def test_the_same_numbers_give_the_same_picture():
     assert a_timeline().png() == a_timeline().png()
 

@@ -209,3 +209,8 @@ def test_stop_ends_what_was_left_running():
     measure.stop()
     assert not child.running
     measure.stop()
+
+
+def test_a_client_that_says_nothing_takes_some_memory_of_the_server():
+    with Trial(ConnectionManager, FANOUT, members=200) as trial:
+        assert 2_000 < trial.memory() < 200_000

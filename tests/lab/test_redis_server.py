@@ -8,6 +8,7 @@ import sys
 import pytest
 from redis import Redis
 
+from chatlib.lab import redis_server
 from chatlib.lab.loopback import ServerError
 from chatlib.lab.redis_server import RedisServer
 
@@ -43,6 +44,27 @@ def test_a_paused_one_answers_once_it_is_woken(needs_redis):
         server.wake()
         assert connection.read_response() == b"PONG"
         connection.disconnect()
+
+
+def test_the_one_that_is_started_takes_the_place_of_the_one_before(needs_redis):
+    first = redis_server.start()
+    second = redis_server.start(appendfsync=None)
+    assert second.running
+    assert not first.running
+    redis_server.stop()
+    redis_server.stop()
+    assert not second.running
+
+
+def test_one_that_was_stopped_says_that_it_has_to_be_started_again(needs_redis):
+    with RedisServer() as server:
+        server.kill()
+        assert server.url.startswith("redis://127.0.0.1:")
+    for use in (lambda: server.url, server.start):
+        with pytest.raises(ServerError, match="start Redis again"):
+            use()
+    server.kill()
+    assert repr(server) == "<Redis: ended>"
 
 
 def test_one_that_cannot_start_tells_why(needs_redis):

@@ -23,6 +23,9 @@ import nbformat
 from kernel import Kernel
 from nbformat import NotebookNode
 
+from chatlib.lab.needs_redis import is_marked
+from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+
 HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / "notebooks"
 METADATA = {
@@ -51,8 +54,11 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """Return a copy of `notebook`, tidied, with the outputs of Run All on a fresh kernel.
 
     Raises:
-        RefreshError: a cell raised, wrote to stderr, showed a traceback or did not end.
+        RefreshError: a cell raised, wrote to stderr, showed a traceback or did not end, or needs
+            Redis, and there is none.
     """
+    if find_redis() is None and any(is_marked(cell.source) for cell in code_cells(notebook)):
+        raise RefreshError(HOW_TO_GET_ONE)
     fresh = copy.deepcopy(notebook)
     fresh.metadata = nbformat.from_dict(METADATA)
     started = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from refresh import METADATA, refresh
+from refresh import METADATA, RefreshError, refresh
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = (
@@ -87,3 +87,34 @@ def test_a_skipped_test_fails_where_all_are_required(project: Path) -> None:
     assert result.returncode == 1
     for reason in ("no browser here", "no fox", "no network"):
         assert reason in result.stdout
+
+
+MARKED = "# needs Redis\nfrom chatlib.lab.redis_server import find_redis\nbool(find_redis())"
+
+
+def test_a_cell_that_needs_redis_is_left_out_where_there_is_none(
+    needs_redis: None, project: Path
+) -> None:
+    path = project / "notebooks" / "one.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(MARKED, id="needs-redis"))
+    path.write_text(nbformat.writes(notebook), "utf-8")
+    refresh(path)
+    assert "3 passed" in pytest_in(project, "--nbval").stdout
+    without = pytest_in(project, "--nbval", "-rs", PATH="")
+    assert without.returncode == 0, without.stdout
+    assert "2 passed, 1 skipped" in without.stdout
+    assert "apt install redis-server" in without.stdout
+    assert pytest_in(project, "--nbval", PATH="", CHATLIB_REQUIRE_ALL="1").returncode == 1
+
+
+def test_what_needs_redis_is_not_stored_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    path = project / "notebooks" / "one.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(MARKED, id="needs-redis"))
+    path.write_text(nbformat.writes(notebook), "utf-8")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RefreshError, match="apt install redis-server"):
+        refresh(path)

@@ -33,6 +33,9 @@ TERMS = {
     "idempotency key": "07",
     "split brain": "07",
     "lease": "07",
+    "pub/sub": "08",
+    "snapshot": "08",
+    "append-only file": "08",
 }
 OLD = r"(?i)\b(mend(s|ed|ing)?|dearer|nonetheless|whilst|amongst|thereupon|hence(forth)?|nought)\b"
 

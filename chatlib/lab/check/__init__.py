@@ -22,6 +22,8 @@ from chatlib.lab.check.rules import (
     chapter_06_presence,
     chapter_07_outbox,
     chapter_07_resume,
+    chapter_08_feed,
+    chapter_08_people,
     open_fault,
     open_topics,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "echo",
     "encode",
     "fault",
+    "feed",
     "follow",
     "guests_wait_outside",
     "items",
@@ -44,6 +47,7 @@ __all__ = [
     "once_a_turn",
     "outbox",
     "patience",
+    "people",
     "ping",
     "presence",
     "resume",
@@ -155,6 +159,16 @@ def resume(log_class: Any) -> Report:
 def outbox(outbox_class: Any) -> Report:
     """Try the exercise of chapter 07: an `outbox_class` that keeps what has no ack."""
     return noted(report_on("outbox", chapter_07_outbox.OUTBOX, outbox_class))
+
+
+def feed(feed_class: Any) -> Report:
+    """Try the exercise of chapter 08: a `feed_class` whose `take` stands any kind of hint."""
+    return noted(report_on("feed", chapter_08_feed.FEED, feed_class))
+
+
+def people(function: Any) -> Report:
+    """Try the exercise of chapter 08: `function(rows, leases, now)` says who is here."""
+    return noted(report_on("people", chapter_08_people.PEOPLE, function))
 
 
 def fault(app: Any) -> Report:

@@ -25,6 +25,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "05_fan_out": ("encode", "once_a_turn"),
     "06_in_your_own_app": ("follow", "presence"),
     "07_rooms_that_remember": ("resume", "outbox"),
+    "08_many_workers": ("feed", "people"),
     "open_exercises": ("fault", "topics"),
 }
 MARKER = ".chatlib-course.json"  # `python -m chatlib course FOLDER` puts it there
