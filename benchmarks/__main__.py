@@ -8,12 +8,7 @@ rounds: the price of a system call differs from machine to machine.
 """
 
 import argparse
-import contextlib
 import dataclasses
-import datetime
-import importlib.metadata
-import os
-import platform
 import signal
 import sys
 import time
@@ -37,6 +32,7 @@ from benchmarks.candidates import (
 from benchmarks.chart import save_chart
 from benchmarks.connects import arrivals, most_connections
 from benchmarks.goals import Results, goals_table
+from benchmarks.machine import machine
 from benchmarks.measure import Figures, Sizes, attempt, note
 from benchmarks.process import others_time
 from benchmarks.tables import (
@@ -73,22 +69,6 @@ LOAD = (
     "server was the busier of the two, and so was not waiting for the load; above, it may have "
     "waited, which costs it no CPU time.\n"
 )
-
-
-def machine() -> str:
-    """Return the date, the machine and the versions that the figures are of."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(": ")[2]
-                break
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    today = datetime.date.today().isoformat()
-    return (
-        f"{today}, {os.cpu_count()} × {model}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, {versions}"
-    )
 
 
 def deliveries(sizes: Sizes) -> tuple[Figures, Figures]:
@@ -143,7 +123,7 @@ def run(sizes: Sizes, chart: Path | None) -> None:
     began, before = time.monotonic(), others_time()
     figures, others = deliveries(sizes)
     busy = (others_time() - before) / (time.monotonic() - began)
-    say(f"{machine()}; median of {sizes.rounds} rounds, the least and the most.\n")
+    say(f"{machine(PACKAGES)}; median of {sizes.rounds} rounds, the least and the most.\n")
     say(f"Meanwhile others had {busy:.2f} of this machine's processors.\n")
     say(cpu_table(figures, sizes, FLIGHTS))
     say(LOAD)

@@ -175,7 +175,7 @@ class Crowd:
             if now < until:
                 due = in_flight - (published - done // self.number)
                 if due > 0:
-                    self.send(message * due)
+                    self.say(message, due)
                     published += due
             elif done >= published * self.number:
                 break
@@ -184,6 +184,10 @@ class Crowd:
             now = time.perf_counter()
         spent = time.perf_counter() - began
         return Run(published * self.number, spent, (time.process_time() - cpu) / spent)
+
+    def say(self, message: bytes, times: int) -> None:
+        """Send a message so many times."""
+        self.send(message * times)
 
     def send(self, data: bytes) -> None:
         """Send, and read meanwhile if the server takes no more."""

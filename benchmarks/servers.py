@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -24,11 +25,12 @@ import uvloop
 from starlette.types import ASGIApp
 
 from benchmarks import apps, floor
+from benchmarks.others.candidates import CANDIDATES as ON_REDIS
+from benchmarks.others.candidates import FANOUT, Candidate
 from chatlib import ConnectionManager
 from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.lab.plain import PlainManager
 
-FANOUT = "chatlib.core.fanout:FanoutProtocol"
 TICK_SECONDS = 0.005
 
 Serve = Callable[[socket.socket], Awaitable[Any]]
@@ -123,6 +125,12 @@ async def serve_writes(sock: socket.socket) -> None:
         await server.serve_forever()
 
 
+def on_redis(candidate: Candidate) -> Serve:
+    """Return what serves a candidate of `benchmarks.others`."""
+    logging.disable(logging.CRITICAL)  # their Redis is killed: what they say of that is known
+    return on_uvicorn(candidate.app(), candidate.ws)
+
+
 def plain() -> ASGIApp:
     return apps.app_of(PlainManager())
 
@@ -156,6 +164,7 @@ SERVERS: dict[str, Callable[[], Serve]] = {
     "chat on plain": lambda: on_uvicorn(apps.chat_app(PlainManager())),
     "chat on chatlib": lambda: on_uvicorn(chat(), FANOUT),
     "chat, settled": lambda: on_uvicorn(chat(), FANOUT, SettledServer),
+    **{name: partial(on_redis, candidate) for name, candidate in ON_REDIS.items()},
 }
 
 
