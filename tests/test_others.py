@@ -109,9 +109,9 @@ def test_the_tables_say_who_is_deaf_and_who_gave_up():
     loss = Loss(kept=3, lost=2, twice=1, refused=0, silence=math.inf)
     losses = [Losses(redis=loss, worker=loss)]
     text = loss_table({CHATLIB: losses, "channels-core": [None], ON_A_FILE: [Losses(None, loss)]})
-    assert "| chatlib | 2 of 3 | 1 | 0 | deaf | 2 of 3 | 1 |" in text
+    assert "| chatlib | 2 of 3 | 1 | 0 | deaf | 2 of 3 | 1 | what it has missed |" in text
     assert "`RedisChannelLayer` | gave up | — |" in text
-    assert "without Redis | — | — | — | — | 2 of 3 | 1 |" in text
+    assert "without Redis | — | — | — | — | 2 of 3 | 1 | what it has missed |" in text
 
 
 def test_the_figures_of_others_are_compared_to_those_of_chatlib():

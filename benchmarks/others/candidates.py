@@ -20,7 +20,8 @@ class Candidate:
         app: makes its app.
         packages: that it needs, as they are imported.
         dialect: what its frames look like.
-        history: whether clients that come back may ask for what is kept, all of it.
+        offers: what a client gets that comes back.
+        history: whether it gets that only if it asks for the history.
         ws: the WebSocket protocol of uvicorn that its documentation asks for.
         needs_redis: whether it keeps its messages there.
     """
@@ -29,21 +30,32 @@ class Candidate:
     app: Callable[[], ASGIApp]
     packages: tuple[str, ...]
     dialect: Literal["text", "hub", "socketio"] = "text"
+    offers: str = "nothing"
     history: bool = False
     ws: str = "auto"
     needs_redis: bool = True
 
 
+FROM_CURSOR = "what it has missed"
+
 CHATLIB = "chatlib-redis"
 ON_A_FILE = "chatlib-sqlite"  # measured where it is asked for
 
 CANDIDATES = {
-    CHATLIB: Candidate("chatlib", apps.chatlib_app, ("redis",), dialect="hub", ws=FANOUT),
+    CHATLIB: Candidate(
+        "chatlib",
+        apps.chatlib_app,
+        ("redis",),
+        dialect="hub",
+        offers=FROM_CURSOR,
+        ws=FANOUT,
+    ),
     ON_A_FILE: Candidate(
         "chatlib, on a file, without Redis",
         apps.chatlib_app,
         (),
         dialect="hub",
+        offers=FROM_CURSOR,
         ws=FANOUT,
         needs_redis=False,
     ),
@@ -51,7 +63,11 @@ CANDIDATES = {
         "python-socketio", apps.socketio_app, ("redis", "socketio"), dialect="socketio"
     ),
     "litestar-streams": Candidate(
-        "Litestar channels, streams", apps.litestar_streams_app, ("redis", "litestar"), history=True
+        "Litestar channels, streams",
+        apps.litestar_streams_app,
+        ("redis", "litestar"),
+        offers="all that is kept",
+        history=True,
     ),
     "litestar-pubsub": Candidate(
         "Litestar channels, pub/sub", apps.litestar_pubsub_app, ("redis", "litestar")

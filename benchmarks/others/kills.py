@@ -18,9 +18,9 @@ BEFORE = 50  # messages that are heard before anything is killed
 DOWN_SECONDS = 1.0  # Redis is gone
 LISTENERS = 5  # whose worker is killed
 START_SECONDS = 10.0  # all of these are guards
-DEAF_SECONDS = 12.0
+DEAF_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 2.0
 
 
 @dataclass

@@ -29,13 +29,14 @@ def speed_table(speeds: dict[str, list[Speed]], sizes: Sizes) -> str:
     """Return the table of what a delivery costs and how long it takes, all compared to chatlib."""
     columns = {name: figures_of(rounds, sizes) for name, rounds in speeds.items()}
     bases = columns.get(CHATLIB)
+    places = [2] * len(sizes.members) + [0] * len(sizes.members) + [2, 2]
     rows = []
     for name, figures in columns.items():
         row = [CANDIDATES[name].label]
         for index, values in enumerate(figures):
             base = bases[index] if bases else None
             # What has no Redis is not compared by what Redis costs.
-            row.append(cell(values, base) if any(values) else "—")
+            row.append(cell(values, base, places[index]) if any(values) else "—")
         rows.append(row)
     heads = [
         f"two workers, {sizes.in_flight} in flight (× chatlib, least to most)",
@@ -53,12 +54,12 @@ def of_all(losses: Sequence[Loss]) -> list[str]:
         sum(getattr(loss, name) for loss in losses) for name in ("lost", "kept", "twice", "refused")
     )
     silence = statistics.median(loss.silence for loss in losses)
-    deaf = any(loss.silence == math.inf for loss in losses)
+    deaf = sum(loss.silence == math.inf for loss in losses)
     return [
         f"{lost:,} of {kept:,}",
         f"{twice:,}",
         f"{refused:,}",
-        "deaf" if deaf else f"{silence:.1f}",
+        f"{silence:.1f}" if not deaf else "deaf" if deaf == len(losses) else f"{deaf} × deaf",
     ]
 
 
@@ -70,10 +71,11 @@ def loss_table(losses: dict[str, list[Losses | None]]) -> str:
         row = [CANDIDATES[name].label]
         with_redis = [one.redis for one in done if one.redis is not None]
         if len(done) < len(rounds):
-            row += ["gave up"] + ["—"] * 5
+            row += ["gave up"] + ["—"] * 6
         else:
             row += of_all(with_redis) if with_redis else ["—"] * 4
             row += of_all([one.worker for one in done])[:2]
+            row.append(CANDIDATES[name].offers)
         rows.append(row)
     heads = [
         "",
@@ -83,5 +85,6 @@ def loss_table(losses: dict[str, list[Losses | None]]) -> str:
         f"heard again after, s (deaf: not within {DEAF_SECONDS:.0f})",
         f"worker of {LISTENERS} listeners killed: acknowledged, and lost",
         "heard twice",
+        "who comes back gets",
     ]
     return table(heads, rows)

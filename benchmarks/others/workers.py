@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +60,13 @@ def store_of(name: str, fsync: Fsync) -> Iterator[RedisServer | None]:
 @contextlib.contextmanager
 def pair_of(name: str, redis: RedisServer | None) -> Iterator[Pair]:
     """Start two workers of a candidate, both at a time; kill them in the end."""
+
+    def end(start: Future[Process]) -> None:
+        if start.exception() is None:
+            start.result().kill()
+
     with ThreadPoolExecutor(2) as pool, contextlib.ExitStack() as stack:
         starting = [pool.submit(serving, name) for _ in range(2)]
-        yield Pair([stack.enter_context(start.result()) for start in starting], redis)
+        for start in starting:
+            stack.callback(end, start)
+        yield Pair([start.result() for start in starting], redis)
