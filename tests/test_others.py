@@ -13,11 +13,11 @@ from benchmarks.others import kills, speed
 from benchmarks.others.candidates import CANDIDATES, CHATLIB, ON_A_FILE
 from benchmarks.others.clients import Client
 from benchmarks.others.kills import Loss, Losses
-from benchmarks.others.report import loss_table, speed_table
+from benchmarks.others.report import cost_table, loss_table, redis_table
 from benchmarks.others.speed import Sizes, Speed
 
 ROOT = Path(__file__).parent.parent
-FEW = Sizes(members=(4,), in_flight=2, seconds=0.05, said=3, kept=1000)
+FEW = Sizes(members=(4,), in_flight=(2,), seconds=0.05, said=3, kept=1000)
 ON_REDIS = [name for name in CANDIDATES if name != ON_A_FILE]
 
 
@@ -49,12 +49,12 @@ def counted(speaker, *listeners, first=0, silence=0.0):
 def test_every_candidate_delivers_to_the_members_of_both_workers(name, needs_redis):
     expect_packages(name)
     measured = speed.measure(name, FEW, "everysec")
-    assert measured.costs[4] > 0
+    assert measured.costs[4, 2] > 0
     assert len(measured.waits) == 3
 
 
 def test_chatlib_delivers_on_a_file_too():
-    assert speed.measure(ON_A_FILE, FEW, "everysec").costs[4] > 0
+    assert speed.measure(ON_A_FILE, FEW, "everysec").costs[4, 2] > 0
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,18 @@ def test_the_tables_say_who_is_deaf_and_who_gave_up():
 
 
 def test_the_figures_of_others_are_compared_to_those_of_chatlib():
-    ours = Speed(waits=[1.0], costs={4: 2.0}, redis={4: 1.0})
-    theirs = Speed(waits=[2.0], costs={4: 6.0}, redis={4: 1.0})
-    text = speed_table(
-        {CHATLIB: [ours], "litestar-streams": [theirs], "channels-core": [Speed()]}, FEW
-    )
-    assert "6.00 (× 3.000, 3.000 to 3.000)" in text
-    assert "`RedisChannelLayer` | gave up |" in text
+    ours = Speed(waits=[1.0], costs={(4, 2): 2.0}, redis={(4, 2): 40.0})
+    theirs = Speed(waits=[2.0], costs={(4, 2): 6.0}, redis={(4, 2): 20.0})
+    speeds = {CHATLIB: [ours], "litestar-streams": [theirs]}
+    assert "streams | 6.00 (× 3.000, 3.000 to 3.000) |" in cost_table(speeds, FEW)
+    row = "streams | 20 (× 0.500, 0.500 to 0.500) | 2.00 (× 2.000, 2.000 to 2.000) |"
+    assert row in redis_table(speeds, FEW)
+
+
+def test_a_candidate_that_gave_up_says_so_in_each_column():
+    speeds = {CHATLIB: [Speed(waits=[1.0])], "channels-core": [Speed()]}
+    assert "`RedisChannelLayer` | gave up |" in cost_table(speeds, FEW)
+    assert "`RedisChannelLayer` | gave up | gave up | gave up |" in redis_table(speeds, FEW)
 
 
 def test_the_command_says_what_it_takes():

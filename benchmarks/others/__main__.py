@@ -18,7 +18,7 @@ from benchmarks.measure import attempt, note
 from benchmarks.others import kills, speed
 from benchmarks.others.candidates import CANDIDATES, ON_A_FILE
 from benchmarks.others.kills import Losses
-from benchmarks.others.report import loss_table, speed_table
+from benchmarks.others.report import cost_table, loss_table, redis_table
 from benchmarks.others.speed import Sizes, Speed
 from benchmarks.others.workers import Fsync
 from benchmarks.process import others_time
@@ -29,7 +29,7 @@ PACKAGES = (
     *("litestar", "broadcaster", "channels-redis"),
 )
 FULL = Sizes()
-QUICK = Sizes(members=(20,), in_flight=4, seconds=0.1, said=20)
+QUICK = Sizes(members=(20,), in_flight=(4,), seconds=0.1, said=20)
 
 
 def redis_version() -> str:
@@ -51,7 +51,8 @@ def measure_speed(names: list[str], rounds: int, sizes: Sizes, fsync: Fsync) -> 
             speeds[name].append(attempt(run, Speed()))
     busy = (others_time() - before) / (time.monotonic() - began)
     print(f"Meanwhile others had {busy:.2f} of this machine's processors.\n")
-    print(speed_table(speeds, sizes), flush=True)
+    print(cost_table(speeds, sizes))
+    print(redis_table(speeds, sizes), flush=True)
 
 
 def measure_losses(names: list[str], rounds: int, fsync: Fsync) -> None:
@@ -72,11 +73,12 @@ def main() -> None:
         epilog="All takes some six minutes on two cores.",
     )
     add = parser.add_argument
-    add("--rounds", type=int, default=3, help="of what is timed; default: %(default)s")
-    add("--kills", type=int, default=1, help="rounds of what is killed; default: %(default)s")
+    add("--rounds", type=int, default=3, help="of what is timed, or 0; default: %(default)s")
+    add("--kills", type=int, default=1, help="rounds of what is killed, or 0; default: %(default)s")
     add("--seconds", type=float, help=f"of a run; default: {FULL.seconds}")
     add("--members", type=int, nargs="+", help=f"default: {' '.join(map(str, FULL.members))}")
-    add("--in-flight", type=int, help=f"messages at a time; default: {FULL.in_flight}")
+    flights = " ".join(map(str, FULL.in_flight))
+    add("--in-flight", type=int, nargs="+", help=f"messages at a time; default: {flights}")
     add("--said", type=int, help=f"messages whose way is timed; default: {FULL.said}")
     add("--appendfsync", choices=["always", "everysec"], default="always", help="of Redis")
     default = [name for name in CANDIDATES if name != ON_A_FILE]
@@ -88,7 +90,7 @@ def main() -> None:
     base = QUICK if given.quick else FULL
     sizes = Sizes(
         members=tuple(given.members or base.members),
-        in_flight=given.in_flight or base.in_flight,
+        in_flight=tuple(given.in_flight or base.in_flight),
         seconds=given.seconds or base.seconds,
         said=given.said or base.said,
     )
@@ -98,8 +100,10 @@ def main() -> None:
         print("A run with --quick, whose figures mean nothing.\n")
     print(f"{machine(PACKAGES)}, Redis {redis_version()} with appendfsync {given.appendfsync}.\n")
     try:
-        measure_speed(given.candidates, rounds, sizes, given.appendfsync)
-        measure_losses(given.candidates, given.kills, given.appendfsync)
+        if rounds:
+            measure_speed(given.candidates, rounds, sizes, given.appendfsync)
+        if given.kills:
+            measure_losses(given.candidates, given.kills, given.appendfsync)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     note(f"{(time.monotonic() - began) / 60:.1f} minutes")

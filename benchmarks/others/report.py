@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.others.candidates import CANDIDATES, CHATLIB
 from benchmarks.others.kills import DEAF_SECONDS, DOWN_SECONDS, LISTENERS, Loss, Losses
@@ -15,37 +15,56 @@ def within(waits: Sequence[float], part: float) -> float:
     return waits[int(len(waits) * part)] if waits else math.nan
 
 
-def figures_of(rounds: Sequence[Speed], sizes: Sizes) -> list[list[float]]:
-    """Return the columns of a candidate: of each, what every round came to."""
-    return [
-        *([one.costs.get(number, math.nan) for one in rounds] for number in sizes.members),
-        *([one.redis.get(number, math.nan) for one in rounds] for number in sizes.members),
-        [within(one.waits, 0.5) for one in rounds],
-        [within(one.waits, 0.99) for one in rounds],
-    ]
-
-
-def speed_table(speeds: dict[str, list[Speed]], sizes: Sizes) -> str:
-    """Return the table of what a delivery costs and how long it takes, all compared to chatlib."""
-    columns = {name: figures_of(rounds, sizes) for name, rounds in speeds.items()}
+def compared(
+    heads: Sequence[str],
+    speeds: dict[str, list[Speed]],
+    columns_of: Callable[[Speed], list[float]],
+    places: Sequence[int],
+) -> str:
+    """Return a table of what `columns_of` makes of the rounds, each cell compared to chatlib's."""
+    columns = {
+        name: list(zip(*map(columns_of, rounds), strict=True)) for name, rounds in speeds.items()
+    }
     bases = columns.get(CHATLIB)
-    places = [2] * len(sizes.members) + [0] * len(sizes.members) + [2, 2]
     rows = []
     for name, figures in columns.items():
         row = [CANDIDATES[name].label]
         for index, values in enumerate(figures):
-            base = bases[index] if bases else None
-            # What has no Redis is not compared by what Redis costs.
-            row.append(cell(values, base, places[index]) if any(values) else "—")
+            # Nobody is compared by what Redis costs who has none.
+            there = any(values)
+            row.append(cell(values, bases and bases[index], places[index]) if there else "—")
         rows.append(row)
-    heads = [
-        f"two workers, {sizes.in_flight} in flight (× chatlib, least to most)",
-        *(f"µs of the workers for a delivery, N={number}" for number in sizes.members),
-        *(f"µs of Redis for a message, N={number}" for number in sizes.members),
-        "to the other worker, ms: half within",
-        "99 of 100 within",
-    ]
     return table(heads, rows)
+
+
+def run_heads(sizes: Sizes) -> list[str]:
+    return [f"N={number}, {flight} in flight" for number, flight in sizes.runs]
+
+
+def cost_table(speeds: dict[str, list[Speed]], sizes: Sizes) -> str:
+    """Return the table of what a delivery costs the workers."""
+    what = "µs of both workers' CPU for each delivery (× chatlib, least to most)"
+    return compared(
+        [what, *run_heads(sizes)],
+        speeds,
+        lambda one: [one.costs.get(run, math.nan) for run in sizes.runs],
+        [2] * len(sizes.runs),
+    )
+
+
+def redis_table(speeds: dict[str, list[Speed]], sizes: Sizes) -> str:
+    """Return the table of what a message costs Redis, and how soon the other worker hears it."""
+    what = "µs of Redis' CPU for each message (× chatlib, least to most)"
+    return compared(
+        [what, *run_heads(sizes), "to the other worker, ms: half within", "99 of 100 within"],
+        speeds,
+        lambda one: [
+            *(one.redis.get(run, math.nan) for run in sizes.runs),
+            within(one.waits, 0.5),
+            within(one.waits, 0.99),
+        ],
+        [0] * len(sizes.runs) + [2, 2],
+    )
 
 
 def of_all(losses: Sequence[Loss]) -> list[str]:
