@@ -153,6 +153,7 @@ class Crowd:
         """Return the bytes that one message comes to, and what counts the messages received."""
         self.got_bytes = self.got_frames = 0
         self.sender.sendall(message)
+        self.read(SILENCE_SECONDS)  # the first of it may take its time
         self.read_until_quiet()
         total, frames = self.got_bytes, self.got_frames
         if not total:

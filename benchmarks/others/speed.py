@@ -35,8 +35,8 @@ class Sizes:
 
     members: tuple[int, ...] = (100, 500)
     in_flight: tuple[int, ...] = (1, 32)
-    seconds: float = 0.7
-    said: int = 200
+    seconds: float = 0.5
+    said: int = 150
     kept: int = 100_000
 
     @property
