@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.others",
         description=__doc__,
-        epilog="All takes some six minutes on two cores that nobody else uses, and eight on busy ones.",
+        epilog="All takes some six minutes on two cores, and more on busy ones.",
     )
     add = parser.add_argument
     add("--rounds", type=int, default=3, help="of what is timed, or 0; default: %(default)s")
