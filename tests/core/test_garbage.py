@@ -101,6 +101,10 @@ def test_a_connection_that_has_ended_is_freed_at_once(serve, raw, loop, app, pat
     for client in clients:
         how(client)
     for client in clients:
+        if how is says:
+            # What is closed with something unread is reset, and that may overtake what it has said.
+            # The handler would raise WebSocketDisconnect then, and Starlette keep it in a cycle.
+            client.closed()
         client.close()
     server.until(lambda: not alive)
 
