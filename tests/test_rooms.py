@@ -664,7 +664,8 @@ def test_connections_that_were_refused_are_counted_no_more():
 # Several workers.
 
 
-def test_two_workers_on_one_file_are_one(tmp_path, server):
+@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+def test_two_workers_on_one_store_are_one(store, server):
     async def scenario(here, there):
         ana, ben = await here.join("lobby", "ana"), await there.join("lobby", "ben")
         his = await there.join("@me", "ben")
@@ -684,8 +685,7 @@ def test_two_workers_on_one_file_are_one(tmp_path, server):
         assert moved.welcome["history"] == "complete"
         assert (await moved.said("again", heard[0]["key"]))["again"]
 
-    address = f"sqlite:///{tmp_path}/chat.db"
-    play(scenario, address, address, server=server)
+    play(scenario, store, store, server=server)
 
 
 # The end.

@@ -10,28 +10,6 @@ from chatlib.rooms import RETRY_MILLISECONDS
 from chatlib.stores.redis_people import LEASE_SECONDS, RENEW_SECONDS
 
 
-def test_workers_on_one_redis_are_one(redis):
-    async def scenario(here, there):
-        ana, ben = await here.join("lobby", "ana"), await there.join("lobby", "ben")
-        his = await there.join("@me", "ben")
-        await ana.sees("ana", "ben")
-        await ben.sees("ana", "ben")
-        await ana.said("from here")
-        await ben.said("from there")
-        heard = await ana.messages(2)
-        assert heard == await ben.messages(2)
-        await ana.said("psst", to="ben")
-        assert await his.texts(1) == ["psst"]
-        await ana.send({"type": "typing"})
-        assert (await ben.next("typing"))["from"] == "ana"
-        cursor = f"{heard[0]['id']}.{heard[0]['tag']}"
-        moved = await there.join(f"lobby?after={cursor}", "ana")
-        assert moved.welcome["history"] == "complete"
-        assert (await moved.said("again", heard[0]["key"]))["again"]
-
-    play(scenario, redis.url, redis.url)
-
-
 def test_who_comes_back_to_another_worker_as_one_is_restarted_was_never_away(redis):
     async def scenario(here, there):
         ana = await here.join("lobby", "ana")
