@@ -49,8 +49,8 @@ class RedisServer:
 
     Args:
         appendfsync: when what it keeps is on the disk: `"always"`, before it answers; `"everysec"`,
-            within a second or so; `"no"`, when the system likes. `None`: it keeps nothing on the
-            disk, as Debian's package.
+            within a second or so; `"no"`, when the system likes. `None`: it has no
+            append-only file, as Redis comes, and makes no snapshots either.
         host: its address.
         program: which one, by its path; None: the one that this machine has.
         options: more lines of its configuration: `maxmemory="100mb"`.

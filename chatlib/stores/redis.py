@@ -47,9 +47,10 @@ class RedisStore:
     """A `Store` on Redis 6.2 or newer, or Valkey. It belongs to the event loop that opens it.
 
     How durable it is depends on how Redis is configured: `appendonly yes` with `appendfsync always`
-    is `"disk"`, with `everysec` `"second"`; without `appendonly` it is `"memory"`, since Redis may
-    be killed. It is `"unknown"` where Redis does not tell. A Redis Cluster will not do. A replica
-    that takes over may lack the last messages: cursors find out.
+    is `"disk"`, with `everysec` `"second"`: Redis writes at once, or up to two seconds later while
+    the disk is slow. Without `appendonly` it is `"memory"`, since Redis may be killed. It is
+    `"unknown"` where Redis does not tell. A Redis Cluster will not do. A replica that takes over
+    may lack the last messages: cursors find out.
 
     Args:
         url: as the package redis takes it: `redis://user:password@host:6379/0`, `rediss://` for

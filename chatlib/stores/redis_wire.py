@@ -136,7 +136,7 @@ def warn_of(place: Place, settings: dict[str, str]) -> None:
             place.shown,
         )
     policy = settings.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
+    if policy.startswith("allkeys-"):  # `volatile-` ones spare keys without a time to live, as ours
         logger.warning(
             "Redis at %s may drop rooms when its memory is full (maxmemory-policy %s): "
             "noeviction has it refuse new messages instead",

@@ -19,6 +19,7 @@ WORDS_A_MINUTE = 120
 CODE_LINES_A_MINUTE = 12
 GUESS_MINUTES = 1
 EXERCISE_MINUTES = 6
+HARD_EXERCISE_MINUTES = 15
 OPEN_EXERCISE_MINUTES = 20
 TOLD = re.compile(r"\babout (\d+) minutes\b")
 
@@ -38,7 +39,8 @@ def code_lines(notebook: NotebookNode) -> int:
 def minutes(notebook: NotebookNode) -> int:
     """Return the minutes that `notebook` takes, to the nearest five."""
     guesses = sum(has_tag(cell, "guess") for cell in notebook.cells)
-    exercises = sum(has_tag(cell, "exercise") for cell in notebook.cells)
+    hard_exercises = sum(has_tag(cell, "hard") for cell in notebook.cells)
+    exercises = sum(has_tag(cell, "exercise") for cell in notebook.cells) - hard_exercises
     open_exercises = sum(has_tag(cell, "open") for cell in notebook.cells)
     total = (
         Fraction(words(notebook), WORDS_A_MINUTE)
@@ -46,6 +48,7 @@ def minutes(notebook: NotebookNode) -> int:
         + Fraction(notebook.metadata.get("chatlib", {}).get("seconds", 0), 60)
         + GUESS_MINUTES * guesses
         + EXERCISE_MINUTES * exercises
+        + HARD_EXERCISE_MINUTES * hard_exercises
         + OPEN_EXERCISE_MINUTES * open_exercises
     )
     return round(total / 5) * 5

@@ -15,6 +15,7 @@ TAGS = {
     "exercise",
     "finished",
     "guess",
+    "hard",
     "hint",
     "nbval-ignore-output",
     "open",

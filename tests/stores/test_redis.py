@@ -81,6 +81,16 @@ def test_an_operator_is_warned_of_a_redis_that_loses_messages(needs_redis, caplo
     assert "may drop rooms when its memory is full (maxmemory-policy allkeys-lru)" in told
 
 
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-ttl"])
+def test_nobody_is_warned_of_a_policy_that_drops_only_keys_with_a_time_to_live(
+    needs_redis, caplog, policy
+):
+    settings = {"maxmemory-policy": policy}
+    with RedisServer(**settings) as redis, caplog.at_level(logging.WARNING):
+        run(lambda: durability(redis.url))
+    assert caplog.messages == []
+
+
 def test_nobody_is_warned_of_a_redis_that_loses_nothing(redis, caplog):
     with caplog.at_level(logging.WARNING):
         run(lambda: durability(redis.url))

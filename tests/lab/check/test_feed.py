@@ -8,8 +8,10 @@ from answers import expect_accepted, expect_rejected
 from chatlib.lab import check
 
 NEXT = "what comes next is told, in order, and nothing is read for that"
+EMPTY = "an empty hint changes nothing"
 TWICE = "a hint that comes twice is told once"
 LATE = "a hint that comes late changes nothing, and nothing is read for it"
+AT_THE_START = "what is up to the cursor at the start is known too"
 GAP = "a gap: it reads from the cursor on, and tells all that the log has"
 MIDDLE = "a gap in the middle of a hint: one read is enough"
 NOT_KEPT = "a hint of a message that is not in the log: it is not told"
@@ -36,10 +38,42 @@ def taking(take):
 async def solution(feed, entries):
     for number, text in entries:
         if number > feed.cursor + 1:
-            await feed.take(await feed.read(feed.cursor))
-        if number == feed.cursor + 1:
+            for found, said in await feed.read(feed.cursor):
+                if found > feed.cursor:
+                    feed.cursor = found
+                    feed.tell(found, said)
+        elif number == feed.cursor + 1:
             feed.cursor = number
             feed.tell(number, text)
+
+
+async def reads_all(feed, entries):
+    """At a gap it reads the log from its beginning, and drops what is known."""
+    for number, text in entries:
+        if number > feed.cursor + 1:
+            await only_the_next(feed, await feed.read(0))
+        elif number == feed.cursor + 1:
+            feed.cursor = number
+            feed.tell(number, text)
+
+
+async def with_a_set(feed, entries):
+    """It drops what it has told itself, and not what was told before it began."""
+    seen = feed.__dict__.setdefault("seen", set())
+    for number, text in entries:
+        if number > feed.cursor + 1:
+            await with_a_set(feed, await feed.read(feed.cursor))
+        if number not in seen:
+            seen.add(number)
+            feed.cursor = number
+            feed.tell(number, text)
+
+
+async def takes_the_last(feed, entries):
+    """It looks at the end of a hint, which may have none."""
+    if entries[-1][0] > feed.cursor + len(entries):
+        entries = await feed.read(feed.cursor)
+    await only_the_next(feed, entries)
 
 
 async def drops_and_skips(feed, entries):
@@ -230,6 +264,13 @@ WRONG = {
     "a plain function": (taking(a_plain_function), NEXT, "write `async def take`"),
     "ids alone": (taking(ids_alone), NEXT, "expected the ids [1, 2, 3, 4]"),
     "the cursor stays": (taking(the_cursor_stays), NEXT, "self.cursor at 4"),
+    "takes the last of nothing": (taking(takes_the_last), EMPTY, "IndexError"),
+    "a set of what it has told": (taking(with_a_set), AT_THE_START, "got: [3, 4, 5, 6, 7]"),
+    "reads the whole log": (
+        taking(reads_all),
+        GAP,
+        "self.read(1) for the hint [4], got: self.read(0)",
+    ),
     "always reads": (taking(always_reads), NEXT, "no read when nothing is missing"),
     "reads what it knows": (taking(reads_what_it_knows), LATE, "no read when nothing is missing"),
     "moves back": (taking(moves_back), LATE, ""),
@@ -250,6 +291,15 @@ WRONG = {
     "gives up": (GivesUp, FAILS, "got: []"),
     "moves first, and locks": (MovesFirstAndLocks, FAILS, "got: [5]"),
 }
+
+
+async def with_recursion(feed, entries):
+    for number, text in entries:
+        if number > feed.cursor + 1:
+            await feed.take(await feed.read(feed.cursor))
+        if number == feed.cursor + 1:
+            feed.cursor = number
+            feed.tell(number, text)
 
 
 async def with_a_loop(feed, entries):
@@ -300,6 +350,7 @@ class WithSorting(Stub):
 
 RIGHT = {
     "the solution": taking(solution),
+    "recursion": taking(with_recursion),
     "a loop": taking(with_a_loop),
     "a lock": WithALock,
     "sorting": WithSorting,

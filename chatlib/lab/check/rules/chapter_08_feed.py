@@ -86,6 +86,16 @@ class Log:
                 hint="self.cursor is the id of the last message that was told",
             )
 
+    def expect_read(self, after: int, *, when: str) -> None:
+        """Raise `Wrong` unless there was one read, of what follows `after`."""
+        self.expect_reads(1, when=when)
+        if self.asked != [after]:
+            raise Wrong(
+                f"self.read({after}) {when}",
+                f"self.read({self.asked[0]})",
+                hint="self.cursor is the last id that was told: read what follows it, and no more",
+            )
+
     def expect_reads(self, number: int, *, when: str) -> None:
         """Raise `Wrong` unless there were so many reads."""
         if len(self.asked) != number:
@@ -100,13 +110,25 @@ class Log:
 )
 async def what_is_next(feed_class: Any) -> None:
     log = Log(feed_class, 4)
-    for ids in ((1, 2), (), (3,), (4,)):
+    for ids in ((1, 2), (3,), (4,)):
         await log.take(*ids)
-    log.expect(1, 2, 3, 4, when="after the hints [1, 2], [], [3] and [4]")
+    log.expect(1, 2, 3, 4, when="after the hints [1, 2], [3] and [4]")
     log.expect_reads(0, when="when nothing is missing")
     log = Log(feed_class, 9, cursor=7)
     await log.take(8, 9)
     log.expect(8, 9, when="after the hint [8, 9], by a feed that begins at 7")
+
+
+@FEED.rule(
+    "an empty hint changes nothing",
+    hint="a hint may be the empty list: it has no first id and no last one",
+)
+async def empty(feed_class: Any) -> None:
+    log = Log(feed_class, 2)
+    for ids in ((), (1,), (), (2,)):
+        await log.take(*ids)
+    log.expect(1, 2, when="after the hints [], [1], [] and [2]")
+    log.expect_reads(0, when="when nothing is missing")
 
 
 @FEED.rule("a hint that comes twice is told once", hint=KNOWN)
@@ -126,6 +148,14 @@ async def late(feed_class: Any) -> None:
     log.expect_reads(0, when="when nothing is missing")
 
 
+@FEED.rule("what is up to the cursor at the start is known too", hint=KNOWN)
+async def known_at_the_start(feed_class: Any) -> None:
+    log = Log(feed_class, 7, cursor=5)
+    await log.take(3, 6)
+    log.expect(6, when="after the hint [3, 6], by a feed that begins at 5")
+    log.expect_reads(0, when="when nothing is missing")
+
+
 @FEED.rule(
     "a gap: it reads from the cursor on, and tells all that the log has",
     hint=MISSING,
@@ -136,7 +166,7 @@ async def gap(feed_class: Any) -> None:
     await log.take(1)
     await log.take(4)
     log.expect(1, 2, 3, 4, 5, when="after the hints [1] and [4], with 5 messages in the log")
-    log.expect_reads(1, when="for the hint [4]")
+    log.expect_read(1, when="for the hint [4]")
     for ids in ((4, 5), (2,)):
         await log.take(*ids)
     log.expect(1, 2, 3, 4, 5, when="after the hints [4, 5] and [2], which came late")
