@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import http.client
 import itertools
-import json
 import random
 import tempfile
 import time
@@ -20,6 +18,7 @@ from benchmarks.storm.evidence import Evidence, Kept
 from benchmarks.storm.faults import Faults, until
 from benchmarks.storm.file import SQLite
 from benchmarks.storm.library import LibraryClient
+from benchmarks.storm.log import read_log
 from benchmarks.storm.plan import NETWORKS, TRIM, TRIMMED_TO, Plan
 from benchmarks.storm.records import Acked, Changed, Heard, Refused
 from benchmarks.storm.redis import Redis
@@ -158,7 +157,8 @@ class Round:
     async def calm(self) -> list[Kept]:
         """Wait until everybody has said and heard all, and knows who is there; return the log."""
         await until(lambda: all(client.is_done for client in self.clients), CALM_SECONDS)
-        log = await asyncio.to_thread(self.read_log)
+        port, token = self.workers[0].port, self.tokens.sign("reader", 3600)
+        log = await asyncio.to_thread(read_log, "127.0.0.1", port, token, ROOM)
         head = log[-1][:2] if log else (0, "00000000")
         await until(lambda: all(each.record.cursor == head for each in self.here), CALM_SECONDS)
         names = frozenset(client.record.name for client in self.here)
@@ -181,26 +181,6 @@ class Round:
             times = [heard.at for heard in record.of(Heard)]
             for one, two in itertools.pairwise(times):
                 result.gap = max(result.gap, two - one)
-
-    def read_log(self) -> list[Kept]:
-        """Return what the store has of the room, as a worker tells it over HTTP."""
-        headers = {"Authorization": f"Bearer {self.tokens.sign('reader', 3600)}"}
-        log: list[Kept] = []
-        before = ""
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.workers[0].port, timeout=10)
-            with contextlib.closing(connection):
-                connection.request(
-                    "GET", f"/rooms/{ROOM}/messages?limit=200{before}", headers=headers
-                )
-                past = json.loads(connection.getresponse().read())
-            messages = past["messages"]
-            log = [
-                Kept(*(it[key] for key in ("id", "tag", "key", "from"))) for it in messages
-            ] + log
-            if not past["more"]:
-                return log
-            before = f"&before={log[0].id}"
 
     async def ghosts(self) -> None:
         """Kill a worker whose clients do not come back; note when all others have been told."""
