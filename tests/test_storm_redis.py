@@ -7,7 +7,7 @@ import pytest
 from benchmarks.storm.backing import ROOM
 from benchmarks.storm.redis import SAID, RedisData
 from chatlib.lab import FaultProxy
-from chatlib.stores import store_at
+from chatlib.stores import NotKept, store_at
 from chatlib.stores.store import START, Cursor
 
 
@@ -54,6 +54,22 @@ def test_a_redis_that_is_held_keeps_nothing_more_until_it_is_let_go(data):
         asyncio.run(say(data, "k2", patience=0.3, timeout=0.2))
     data.let_go()
     assert asyncio.run(heads(data)).id == 1
+
+
+def test_a_redis_without_memory_refuses_messages_until_it_has_some(data):
+    async def run():
+        store = store_at(data.server.url)
+        await store.open()
+        try:
+            await asyncio.to_thread(data.limit, 1)
+            with pytest.raises(NotKept):
+                await store.append(ROOM, "k1", b"{}")
+            await asyncio.to_thread(data.limit, 0)
+            assert (await store.append(ROOM, "k2", b"{}")).id == 1
+        finally:
+            await store.close()
+
+    asyncio.run(run())
 
 
 def test_a_redis_that_is_restored_has_what_it_had_when_it_was_copied(data):

@@ -14,7 +14,10 @@ NETWORK = {"cut": 4, "stall": 3, "gone": 2, "cut_reply": 4, "cut_after": 4}
 PROCESS = {"kill": 5, "kill_all": 1, "restart": 1}
 ANYWHERE = {**NETWORK, "pause": 2, "leave": 1}
 FILE = {"bells": 2, "lock": 2, "full": 2}
-REDIS = {"redis_kill": 2, "redis_restart": 1, "redis_pause": 2, "drop_pubsub": 2, "drop_normal": 2}
+REDIS = {
+    **{"redis_kill": 2, "redis_restart": 1, "redis_pause": 2, "redis_full": 2},
+    **{"drop_pubsub": 2, "drop_normal": 2},
+}
 CABLE = {"cable_cut": 2, "cable_stall": 2, "cable_gone": 1, "cable_reply": 3, "cable_after": 3}
 TOLD_EVERY = 4  # rounds: in each fourth, messages are lost, and everybody has to be told
 TRIM = "trim"  # the store keeps little; whatever else makes it lose messages is a fault

@@ -49,6 +49,11 @@ class RedisData:
         with self._asked() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", kind)
 
+    def limit(self, memory: int) -> None:
+        """Have it refuse what needs memory if it has taken so many bytes. 0: never."""
+        with self._asked() as client:
+            client.config_set("maxmemory", memory)
+
     def flush(self) -> frozenset[Cursor]:
         """Have it forget all; return the places of the log until then."""
         with self._asked() as client, client.pipeline(transaction=True) as at_once:
@@ -151,6 +156,13 @@ class Redis(Backing):
             self.server.pause()
             await asyncio.sleep(fault.seconds)
             self.server.wake()
+
+    async def redis_full(self, fault: Fault, storm: Storm) -> None:
+        """Have no memory left for it, for a while or until it is started again."""
+        for memory, seconds in ((1, fault.seconds), (0, 0)):
+            async with self._lock:
+                await asyncio.to_thread(self.data.limit, memory)
+            await asyncio.sleep(seconds)
 
     async def drop_pubsub(self, fault: Fault, storm: Storm) -> None:
         """Have Redis cut the connections on which workers hear."""
