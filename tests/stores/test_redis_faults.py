@@ -238,6 +238,18 @@ def test_a_redis_whose_memory_is_full_refuses_and_says_so(redis, operator):
     run(scenario)
 
 
+def test_a_redis_whose_memory_is_full_takes_no_first_message_of_a_room_either(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            operator.config_set("maxmemory", "1")
+            with pytest.raises(NotKept, match="maxmemory"):
+                await store.append("new", "k", b"x")
+            operator.config_set("maxmemory", "0")
+            assert operator.keys("*{new}*") == []
+
+    run(scenario)
+
+
 def test_a_key_of_another_program_is_refused_for_that_room_alone(redis, operator):
     operator.set("chatlib:{lobby}:log", "a text")
     operator.set("chatlib:{lobby}:meta", "a text")
