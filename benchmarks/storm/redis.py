@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -37,7 +36,7 @@ class RedisData:
         self.server = RedisServer("always" if saved else None, dir=str(folder))
 
     @contextlib.contextmanager
-    def _asked(self) -> Any:
+    def _asked(self) -> Iterator["redis.Redis"]:
         """Give a client, as an operator's, past all cables."""
         with redis.Redis(
             port=self.server.port, socket_timeout=ANSWER_SECONDS, decode_responses=True
