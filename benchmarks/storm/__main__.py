@@ -1,11 +1,12 @@
 """The kill test: `python -m benchmarks.storm --store sqlite --seed 1 --rounds 10`.
 
 Real workers on one store, clients that talk throughout and come back whenever they are cut, and
-faults at random: networks, processes, the file and its disk. After each round everything is well
-again, everybody catches up, and the records of all clients are checked against each other and
-against the store. Every acknowledged message has to be in every client's record exactly once, in
-the same order. In each fourth round the store is made to lose messages: then everybody has to be
-told. The seed of a round, that of the first and one more for each, decides its faults.
+faults at random: networks, processes, the file and its disk, or Redis and the cables to it. After
+each round everything is well again, everybody catches up, and the records of all clients are
+checked against each other and against the store. Every acknowledged message has to be in every
+client's record exactly once, in the same order. In each fourth round the store is made to lose
+messages: then everybody has to be told. The seed of a round, that of the first and one more for
+each, decides its faults.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.storm.plan import Plan
+from benchmarks.storm.plan import KINDS, Plan
 from benchmarks.storm.round import Result, run_round
 
 SHOWN = 3  # breaches of a kind that are printed
@@ -79,17 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rounds; return 1 if anything broke, or it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
     add = parser.add_argument
-    add("--store", choices=["sqlite", "memory"], default="sqlite")
+    add("--store", choices=list(KINDS), default="sqlite")
     add("--seed", type=int, default=1, help="of the first round; default: %(default)s")
     add("--rounds", type=int, default=1, help="default: %(default)s")
     add("--clients", type=int, default=20, help="default: %(default)s")
     add("--messages", type=int, default=20_000, help="of a round; default: %(default)s")
-    add("--workers", type=int, default=2, help="on a file; default: %(default)s. Memory has one")
+    add("--workers", type=int, default=2, help="default: %(default)s; memory has one")
     add("--seconds", type=float, default=20.0, help="of faults in a round; default: %(default)g")
-    add("--folder", type=Path, help="where the file is; a small disk of its own gets full")
+    add("--folder", type=Path, help="for the file; a small disk of its own gets full")
     options = parser.parse_args(arguments)
-    if options.store == "memory":
-        options.workers = 1
+    options.workers = min(options.workers, KINDS[options.store].workers)
     for number in (signal.SIGINT, signal.SIGTERM):  # so that all workers are stopped
         signal.signal(number, signal.default_int_handler)
     began, results = time.monotonic(), []

@@ -204,7 +204,7 @@ def excused(before: Acked, ack: Acked, evidence: Evidence) -> bool:
 
 def lost(ack: Acked, resets: Sequence[Reset], until: float = float("inf")) -> bool:
     """Return whether the store was made to lose what it had acknowledged."""
-    return any(ack.at < reset.at < until and reset.kept < ack.id for reset in resets)
+    return any(reset.lost(ack, until) for reset in resets)
 
 
 def presence_breaches(records: Iterable[Record], present: frozenset[str]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.storm.records import Record
+from benchmarks.storm.records import Acked, Record
+from chatlib.stores.store import Cursor
 
 
 class Kept(NamedTuple):
@@ -17,10 +18,20 @@ class Kept(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """The log lost all that came after the message `kept`."""
+    """The log lost all that came after the message `kept`.
+
+    `until_then` are the places of all that it had, where acknowledgements may have been on their
+    way: those of a place that was lost may come later.
+    """
 
     at: float
     kept: int
+    until_then: frozenset[Cursor] = frozenset()
+
+    def lost(self, ack: Acked, until: float = float("inf")) -> bool:
+        """Return whether what `ack` acknowledges was lost in it, and that before `until`."""
+        late = Cursor(ack.id, ack.tag) in self.until_then
+        return (ack.at < self.at or late) and self.at < until and self.kept < ack.id
 
 
 @dataclass

@@ -1,13 +1,14 @@
-"""How each fault of a plan is done."""
+"""How each fault of a plan is done that all stores have."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from benchmarks.storm import networks
+from benchmarks.storm.backing import Backing
 from benchmarks.storm.clients import Client
 from benchmarks.storm.evidence import Reset
-from benchmarks.storm.file import StoreFile
 from benchmarks.storm.library import LibraryClient
 from benchmarks.storm.plan import Fault
 from benchmarks.storm.workers import Worker
@@ -26,12 +27,12 @@ async def until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 class Faults:
-    """Does faults to the workers and networks of a round.
+    """Does faults to the workers and networks of a round, and to its store.
 
     Args:
         workers: of the round.
         networks: of each, its proxies, one to each worker.
-        file: of the store; None: it is in memory.
+        backing: of the store.
         clients: of the round.
 
     Attributes:
@@ -42,55 +43,45 @@ class Faults:
         self,
         workers: Sequence[Worker],
         networks: Sequence[Sequence[FaultProxy]],
-        file: StoreFile | None,
+        backing: Backing,
         clients: Sequence[Client | LibraryClient],
     ) -> None:
-        self.workers = workers
+        self.workers = list(workers)
         self.clients = clients
         self.networks = networks
-        self._file = file
+        self.backing = backing
         self.resets: list[Reset] = []
 
     async def do(self, fault: Fault) -> None:
         """Do `fault`, and undo it."""
-        if self._file is None and fault.kind == "kill":
-            await self.kill_memory(fault)
+        of_store = getattr(self.backing, fault.kind, None)
+        if of_store is not None:
+            await of_store(fault, self)
         else:
             await getattr(self, fault.kind)(fault)
-
-    @property
-    def file(self) -> StoreFile:
-        """The file of the store."""
-        assert self._file is not None, "there is none: the store is in memory"
-        return self._file
 
     async def heal(self) -> None:
         """Have all networks forward everything."""
         for network in self.networks:
             for proxy in network:
-                await asyncio.to_thread(proxy.heal)
+                await networks.heal(proxy)
+        await self.backing.heal()
 
     def proxy(self, fault: Fault) -> FaultProxy:
         """Return the proxy that a fault hits."""
         return self.networks[fault.network][fault.worker]
 
     async def cut(self, fault: Fault) -> None:
-        """Cut connections with RST."""
-        await asyncio.to_thread(self.proxy(fault).cut)
+        """Cut the connections of a network."""
+        await networks.cut(self.proxy(fault))
 
     async def stall(self, fault: Fault) -> None:
-        """Let nothing pass, in one direction or both."""
-        direction = ("up", "down", "both")[fault.number % 3]
-        await asyncio.to_thread(self.proxy(fault).stall, direction)
-        await asyncio.sleep(fault.seconds)
-        await asyncio.to_thread(self.proxy(fault).heal)
+        """Let nothing pass."""
+        await networks.stall(self.proxy(fault), fault)
 
     async def gone(self, fault: Fault) -> None:
-        """Have the network gone: connections are cut, and new ones refused."""
-        await asyncio.to_thread(self.proxy(fault).refuse)
-        await asyncio.to_thread(self.proxy(fault).cut)
-        await asyncio.sleep(fault.seconds)
-        await asyncio.to_thread(self.proxy(fault).heal)
+        """Have a network gone."""
+        await networks.gone(self.proxy(fault), fault)
 
     async def cut_reply(self, fault: Fault) -> None:
         """Cut a connection where an acknowledgement begins."""
@@ -98,8 +89,7 @@ class Faults:
 
     async def cut_after(self, fault: Fault) -> None:
         """Cut a connection in the midst of what it carries."""
-        direction = ("up", "down")[fault.number % 2]
-        await asyncio.to_thread(self.proxy(fault).cut_after, fault.number, direction)
+        await networks.cut_after(self.proxy(fault), fault)
 
     async def leave(self, fault: Fault) -> None:
         """Have a client leave for good, with a close frame or without."""
@@ -145,63 +135,33 @@ class Faults:
         async with self.all_dead():
             await asyncio.sleep(fault.seconds)
 
-    async def kill_memory(self, fault: Fault) -> None:
-        """Kill the worker whose memory is the store."""
-        async with self.losing(fault) as reset:
-            reset(0)
+    @contextlib.asynccontextmanager
+    async def late(self, fault: Fault) -> AsyncIterator[None]:
+        """Have the clients of a network away in the block, and until the log has grown again.
+
+        When there are as many messages again as there were, the ids of these clients say nothing
+        of what the log lost in the block. Only their tags do.
+        """
+        before = max(client.record.cursor.id for client in self.clients)
+        for proxy in self.networks[fault.network]:
+            await asyncio.to_thread(proxy.refuse)
+            await networks.cut(proxy)
+        yield
+        await until(
+            lambda: max(client.record.cursor.id for client in self.clients) > before, REGROW_SECONDS
+        )
+        for proxy in self.networks[fault.network]:
+            await networks.heal(proxy)
 
     @contextlib.asynccontextmanager
     async def losing(self, fault: Fault) -> AsyncIterator[Callable[[int], None]]:
         """Have all workers dead in the block, which makes the store lose messages.
 
-        It calls what is given here with the last message that is left. Clients of one network come
-        back when there are as many messages again: their ids say nothing then, only their tags do.
+        It calls what is given here with the last message that is left.
         """
-        late = self.networks[fault.network]
-        async with self.all_dead():
-            before = max(client.record.cursor.id for client in self.clients)
-            for proxy in late:
-                await asyncio.to_thread(proxy.refuse)
+        async with contextlib.AsyncExitStack() as stack, self.all_dead():
+            await stack.enter_async_context(self.late(fault))
             for network in self.networks:  # an acknowledgement that is held there is of the past
                 for proxy in network:
-                    await asyncio.to_thread(proxy.cut)
+                    await networks.cut(proxy)
             yield lambda kept: self.resets.append(Reset(time.monotonic(), kept))
-        await until(
-            lambda: max(client.record.cursor.id for client in self.clients) > before, REGROW_SECONDS
-        )
-        for proxy in late:
-            await asyncio.to_thread(proxy.heal)
-
-    async def delete(self, fault: Fault) -> None:
-        """Delete the file while all workers are dead."""
-        async with self.losing(fault) as reset:
-            self.file.delete()
-            reset(0)
-
-    async def restore(self, fault: Fault) -> None:
-        """Copy the file, and a little later put the copy in its place, while all are dead."""
-        head = await asyncio.to_thread(self.file.copy)
-        await asyncio.sleep(fault.seconds)
-        async with self.losing(fault) as reset:
-            self.file.restore()
-            reset(head)
-
-    async def lock(self, fault: Fault) -> None:
-        """Have another program lock the file for writing."""
-        await asyncio.to_thread(self.file.lock, fault.seconds)
-
-    async def bells(self, fault: Fault) -> None:
-        """Remove the folder of the bells."""
-        await asyncio.to_thread(self.file.remove_bells)
-
-    async def full(self, fault: Fault) -> None:
-        """Fill the disk; or, where it is not a small one, let no file of the workers grow."""
-        if self.file.is_on_small_disk():
-            await asyncio.to_thread(self.file.fill_disk, fault.seconds)
-            return
-        size = self.file.log_size
-        for worker in self.workers:
-            worker.limit_files(size)
-        await asyncio.sleep(fault.seconds)
-        for worker in self.workers:
-            worker.limit_files(None)

@@ -1,5 +1,6 @@
 """What the storm does to the file of a SQLite store."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -8,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.storm.backing import ROOM, Backing, Storm
+from benchmarks.storm.plan import Fault, Plan
 from chatlib.stores.locks import Turnstile
 
 SMALL_BYTES = 1 << 30  # a file system of less than this may be filled
@@ -69,12 +72,6 @@ class StoreFile:
         self.delete()
         self._copy.rename(self.path)
 
-    def people_elsewhere(self, worker: int | None) -> set[str]:
-        """Return who is connected to another worker than that process."""
-        with self.opened() as file:
-            rows = file.execute("SELECT name, worker FROM people WHERE room = ?", (self.room,))
-            return {name for name, where in rows if not where.startswith(f"{worker}-")}
-
     def remove_bells(self) -> None:
         """Remove the folder of the bells."""
         shutil.rmtree(f"{self.path}-workers", ignore_errors=True)
@@ -101,3 +98,48 @@ class StoreFile:
                         pass
             time.sleep(seconds)
         ballast.unlink()
+
+
+class SQLite(Backing):
+    """One file for all workers."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        super().__init__(plan, folder)
+        self.file = StoreFile(folder / "storm.db", ROOM)
+
+    def address(self, worker: int) -> str:
+        return f"sqlite:///{self.file.path}"
+
+    async def delete(self, fault: Fault, storm: Storm) -> None:
+        """Delete the file while all workers are dead."""
+        async with storm.losing(fault) as reset:
+            self.file.delete()
+            reset(0)
+
+    async def restore(self, fault: Fault, storm: Storm) -> None:
+        """Copy the file, and a little later put the copy in its place, while all are dead."""
+        head = await asyncio.to_thread(self.file.copy)
+        await asyncio.sleep(fault.seconds)
+        async with storm.losing(fault) as reset:
+            self.file.restore()
+            reset(head)
+
+    async def lock(self, fault: Fault, storm: Storm) -> None:
+        """Have another program lock the file for writing."""
+        await asyncio.to_thread(self.file.lock, fault.seconds)
+
+    async def bells(self, fault: Fault, storm: Storm) -> None:
+        """Remove the folder of the bells."""
+        await asyncio.to_thread(self.file.remove_bells)
+
+    async def full(self, fault: Fault, storm: Storm) -> None:
+        """Fill the disk; or, where it is not a small one, let no file of the workers grow."""
+        if self.file.is_on_small_disk():
+            await asyncio.to_thread(self.file.fill_disk, fault.seconds)
+            return
+        size = self.file.log_size
+        for worker in storm.workers:
+            worker.limit_files(size)
+        await asyncio.sleep(fault.seconds)
+        for worker in storm.workers:
+            worker.limit_files(None)

@@ -14,9 +14,30 @@ NETWORK = {"cut": 4, "stall": 3, "gone": 2, "cut_reply": 4, "cut_after": 4}
 PROCESS = {"kill": 5, "kill_all": 1, "restart": 1}
 ANYWHERE = {**NETWORK, "pause": 2, "leave": 1}
 FILE = {"bells": 2, "lock": 2, "full": 2}
-TOLD = {"sqlite": ["delete", "restore", "trim"], "memory": ["kill"]}
+REDIS = {
+    **{"redis_kill": 2, "redis_restart": 1, "redis_pause": 2, "redis_full": 2},
+    **{"drop_pubsub": 2, "drop_normal": 2},
+}
+CABLE = {"cable_cut": 2, "cable_stall": 2, "cable_gone": 1, "cable_reply": 3, "cable_after": 3}
 TOLD_EVERY = 4  # rounds: in each fourth, messages are lost, and everybody has to be told
+TRIM = "trim"  # the store keeps little; whatever else makes it lose messages is a fault
+MANY = 1000  # workers
 TRIMMED_TO = 50  # messages, where the store keeps few
+
+
+class Kind(NamedTuple):
+    """What a kind of store has: faults by their weights, ways to lose messages, workers at most."""
+
+    faults: dict[str, int]
+    told: list[str]
+    workers: int
+
+
+KINDS = {
+    "sqlite": Kind(PROCESS | FILE, ["delete", "restore", TRIM], MANY),
+    "redis": Kind(PROCESS | REDIS | CABLE, ["flush", "unsaved", "restore", TRIM], MANY),
+    "memory": Kind({}, ["kill"], 1),
+}
 
 
 class Fault(NamedTuple):
@@ -69,15 +90,14 @@ class Plan:
     ) -> "Plan":
         """Return the plan of a round."""
         rng = random.Random(f"storm {seed}")
-        told = rng.choice(TOLD[store]) if seed % TOLD_EVERY == 0 else None
-        kinds = dict(ANYWHERE)
-        if store == "sqlite":
-            kinds |= PROCESS | FILE
+        kind = KINDS[store]
+        told = rng.choice(kind.told) if seed % TOLD_EVERY == 0 else None
+        kinds = ANYWHERE | kind.faults
         faults = [
             fault_of(rng, rng.choices(list(kinds), list(kinds.values()))[0], workers, seconds)
             for _ in range(max(3, round(FAULTS_A_SECOND * seconds)))
         ]
-        if told in ("delete", "restore", "kill"):
+        if told not in (None, TRIM):
             fault = fault_of(rng, told, workers, seconds)
             faults.append(fault._replace(at=rng.uniform(0.3, 0.7) * seconds))
         parts = []
@@ -91,7 +111,7 @@ class Plan:
     def __str__(self) -> str:
         counts = Counter(fault.kind for fault in self.faults)
         words = [f"{kind} {times}" for kind, times in sorted(counts.items())]
-        return ", ".join([*words, *(["trim"] if self.told == "trim" else [])])
+        return ", ".join([*words, *([TRIM] if self.told == TRIM else [])])
 
 
 def fault_of(rng: random.Random, kind: str, workers: int, seconds: float) -> Fault:

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import http.client
 import itertools
-import json
 import random
 import tempfile
 import time
@@ -13,20 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.storm.backing import ROOM, Backing, Memory
 from benchmarks.storm.checker import breaches, presence_breaches
 from benchmarks.storm.clients import Client
 from benchmarks.storm.evidence import Evidence, Kept
 from benchmarks.storm.faults import Faults, until
-from benchmarks.storm.file import StoreFile
+from benchmarks.storm.file import SQLite
 from benchmarks.storm.library import LibraryClient
-from benchmarks.storm.plan import NETWORKS, TRIMMED_TO, Plan
+from benchmarks.storm.log import read_log
+from benchmarks.storm.plan import NETWORKS, TRIM, TRIMMED_TO, Plan
 from benchmarks.storm.records import Acked, Changed, Heard, Refused
+from benchmarks.storm.redis import Redis
 from benchmarks.storm.worker import SECRET
 from benchmarks.storm.workers import Worker
 from chatlib.core.rooms.identity import Tokens
 from chatlib.lab import FaultProxy
 
-ROOM = "storm"
+BACKINGS: dict[str, type[Backing]] = {"sqlite": SQLite, "redis": Redis, "memory": Memory}
 BEAT_SECONDS = 1.0
 CALM_SECONDS = 60.0  # a guard: in which everybody has caught up, once all is well again
 PRESENCE_SECONDS = 15.0  # another one: the name of a lost connection stays for a while
@@ -77,13 +78,14 @@ class Way:
 async def run_round(plan: Plan, folder: Path | None) -> Result:
     """Do what `plan` says, in a new folder below `folder`. Everything is stopped at the end."""
     with tempfile.TemporaryDirectory(dir=folder) as place, contextlib.ExitStack() as stack:
-        path = Path(place, "storm.db") if plan.store == "sqlite" else None
-        store = f"sqlite:///{path}" if path else "memory:"
+        backing = stack.enter_context(BACKINGS[plan.store](plan, Path(place)))
         arguments = [f"--beat={BEAT_SECONDS}"]
-        if plan.told == "trim":
+        if plan.told == TRIM:
             arguments.append(f"--keep={TRIMMED_TO}")
         workers = [
-            stack.enter_context(Worker(store, arguments, Path(place, f"worker-{number}.log")))
+            stack.enter_context(
+                Worker(backing.address(number), arguments, Path(place, f"worker-{number}.log"))
+            )
             for number in range(plan.workers)
         ]
         async with asyncio.TaskGroup() as starting:  # it waits for all of them, whatever happens
@@ -93,7 +95,7 @@ async def run_round(plan: Plan, folder: Path | None) -> Result:
             [stack.enter_context(FaultProxy(worker.port)) for worker in workers]
             for _ in range(NETWORKS)
         ]
-        result = await Round(plan, workers, networks, StoreFile(path, ROOM) if path else None).run()
+        result = await Round(plan, workers, networks, backing).run()
         if result.breaches:
             result.logs = "".join(worker.text_of_log() for worker in workers)
         return result
@@ -107,7 +109,7 @@ class Round:
         plan: Plan,
         workers: Sequence[Worker],
         networks: Sequence[Sequence[FaultProxy]],
-        file: StoreFile | None,
+        backing: Backing,
     ) -> None:
         self.plan = plan
         self.workers = workers
@@ -123,7 +125,7 @@ class Round:
                 if way.moves
                 else LibraryClient(name, token, way(), part.due)
             )
-        self.faults = Faults(workers, networks, file, self.clients)
+        self.faults = Faults(workers, networks, backing, self.clients)
         self.result = Result(plan)
 
     async def run(self) -> Result:
@@ -155,7 +157,8 @@ class Round:
     async def calm(self) -> list[Kept]:
         """Wait until everybody has said and heard all, and knows who is there; return the log."""
         await until(lambda: all(client.is_done for client in self.clients), CALM_SECONDS)
-        log = await asyncio.to_thread(self.read_log)
+        port, token = self.workers[0].port, self.tokens.sign("reader", 3600)
+        log = await asyncio.to_thread(read_log, "127.0.0.1", port, token, ROOM)
         head = log[-1][:2] if log else (0, "00000000")
         await until(lambda: all(each.record.cursor == head for each in self.here), CALM_SECONDS)
         names = frozenset(client.record.name for client in self.here)
@@ -168,7 +171,7 @@ class Round:
     def judge(self, log: list[Kept]) -> None:
         """Check all records, and count."""
         result, records = self.result, [client.record for client in self.clients]
-        keeps = TRIMMED_TO if self.plan.told == "trim" else None
+        keeps = TRIMMED_TO if self.plan.told == TRIM else None
         result.breaches += breaches(Evidence(records, log, self.faults.resets, keeps))
         result.acked = sum(len({ack.key for ack in record.of(Acked)}) for record in records)
         codes = Counter(error.code for record in records for error in record.of(Refused))
@@ -179,26 +182,6 @@ class Round:
             for one, two in itertools.pairwise(times):
                 result.gap = max(result.gap, two - one)
 
-    def read_log(self) -> list[Kept]:
-        """Return what the store has of the room, as a worker tells it over HTTP."""
-        headers = {"Authorization": f"Bearer {self.tokens.sign('reader', 3600)}"}
-        log: list[Kept] = []
-        before = ""
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.workers[0].port, timeout=10)
-            with contextlib.closing(connection):
-                connection.request(
-                    "GET", f"/rooms/{ROOM}/messages?limit=200{before}", headers=headers
-                )
-                past = json.loads(connection.getresponse().read())
-            messages = past["messages"]
-            log = [
-                Kept(*(it[key] for key in ("id", "tag", "key", "from"))) for it in messages
-            ] + log
-            if not past["more"]:
-                return log
-            before = f"&before={log[0].id}"
-
     async def ghosts(self) -> None:
         """Kill a worker whose clients do not come back; note when all others have been told."""
         dead = self.plan.seed % len(self.workers)
@@ -208,11 +191,8 @@ class Round:
             return
         for client in lost:
             client.stay_away()
-        # Who was cut from another worker a little before is still counted there.
-        elsewhere = await asyncio.to_thread(
-            self.faults.file.people_elsewhere, self.workers[dead].pid
-        )
-        only = {each.record.name for each in lost} - elsewhere
+        # Who was cut from another worker a little before may still be counted there.
+        only = {each.record.name for each in lost if not self.ways[each.record.name].moves}
         killed = time.monotonic()
         self.workers[dead].kill()
         names = frozenset(record.name for record in rest)

@@ -15,6 +15,7 @@ import uvicorn
 from chatlib.__main__ import GC_THRESHOLDS
 from chatlib.core.rooms.talk import Limits
 from chatlib.lab.cut import bound
+from chatlib.lab.loopback import HOST, listen
 from chatlib.rooms import create_app
 from chatlib.stores import store_at
 from chatlib.stores.retention import Retention
@@ -47,6 +48,7 @@ def main() -> None:
     """Serve as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storm.worker", description=__doc__)
     parser.add_argument("store", help="its address")
+    parser.add_argument("--host", default=HOST)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--keep", type=int, default=1_000_000, help="messages of a room")
     parser.add_argument("--beat", type=float, default=1.0, help="seconds")
@@ -59,7 +61,7 @@ def main() -> None:
     app = create_app(
         store, secret=SECRET, limits=NO_LIMITS, beat=options.beat, retry=RETRY_MILLISECONDS
     )
-    sock = bound(options.port)
+    sock = bound(options.port) if options.host == HOST else listen(options.port, options.host)
     config = uvicorn.Config(app, ws=FANOUT, log_level="warning", timeout_graceful_shutdown=1)
     Server(config).run(sockets=[sock])
 

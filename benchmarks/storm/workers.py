@@ -14,7 +14,7 @@ from typing import Self
 from benchmarks.process import Process
 from chatlib.lab.cut import bound
 
-START_TRIES = 10
+START_SECONDS = 60.0  # in which a store that fails has to be well again
 
 
 class Worker:
@@ -49,7 +49,8 @@ class Worker:
         Raises:
             RuntimeError: it cannot, again and again.
         """
-        for tries in range(START_TRIES):
+        end = time.monotonic() + START_SECONDS
+        while True:
             starting = asyncio.ensure_future(asyncio.to_thread(Process, self._command))
             try:
                 self._process = await asyncio.shield(starting)
@@ -57,7 +58,7 @@ class Worker:
                 self._process = await starting  # it is there, and `stop` has to know it
                 raise
             except RuntimeError:
-                if tries + 1 == START_TRIES:
+                if time.monotonic() > end:
                     raise
             else:
                 break

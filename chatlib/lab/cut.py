@@ -118,14 +118,17 @@ class FaultProxy:
         """
         return self._call(self._set(CutAfter(count, direction, every)))
 
-    def cut_reply(self, containing: bytes = b"", *, every: bool = False) -> CutReply:
+    def cut_reply(
+        self, containing: bytes = b"", *, to: bytes = b"", every: bool = False
+    ) -> CutReply:
         """Let a request through, and cut its connection with RST before the reply gets back.
 
-        A request is whatever goes up from now on, and its reply whatever comes down after it: from
-        the first byte on, or from where `containing` begins. That is found only where the
-        connection is not compressed. `every` and the hit are as for `cut_after`.
+        A request is whatever goes up from now on, or what contains `to`; and its reply whatever
+        comes down after it: from the first byte on, or from where `containing` begins. Both are
+        found only where the connection is not compressed. `every` and the hit are as for
+        `cut_after`.
         """
-        return self._call(self._set(CutReply(containing, every)))
+        return self._call(self._set(CutReply(containing, to, every)))
 
     def refuse(self) -> None:
         """Refuse new connections until `heal`, beside whatever rule is in force."""

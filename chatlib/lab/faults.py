@@ -94,32 +94,53 @@ class CutAfter(Rule):
 
 
 class CutReply(Rule):
-    """Cuts a connection where something has gone up, and then its reply, or a part of it, begins.
+    """Cuts a connection where a request has gone up, and then its reply, or part of it, begins."""
 
-    A part may begin in one piece of data and end in the next. So the end of the last piece is kept.
-    """
-
-    def __init__(self, containing: bytes, every: bool) -> None:
+    def __init__(self, containing: bytes, request: bytes, every: bool) -> None:
         super().__init__()
         self.containing = containing
+        self.request = request
         self.every = every
-        self._ends: WeakKeyDictionary[object, bytes] = WeakKeyDictionary()  # where there was one
+        self._requests: WeakKeyDictionary[object, Search] = WeakKeyDictionary()
+        self._replies: WeakKeyDictionary[object, Search] = WeakKeyDictionary()  # to those found
 
     def passes(self, connection: object, direction: Direction, data: bytes) -> int | None:
-        if direction == "up":
-            self._ends.setdefault(connection, b"")
-        if direction == "up" or connection not in self._ends:
-            return None
-        end = self._ends[connection]
-        start = (end + data).find(self.containing)
-        if start >= 0:
-            return max(0, start - len(end))
-        keep = len(self.containing) - 1
-        self._ends[connection] = (end + data)[-keep:] if keep else b""
+        reply = self._replies.get(connection)
+        if direction == "down":
+            return None if reply is None else reply.find(data)
+        if reply is None:
+            search = self._requests.setdefault(connection, Search(self.request))
+            if search.find(data) is not None:
+                self._replies[connection] = Search(self.containing)
         return None
 
     def __str__(self) -> str:
-        return f"cut the reply{f' containing {self.containing!r}' if self.containing else ''}"
+        return (
+            "cut the reply"
+            + (f" to {self.request!r}" if self.request else "")
+            + (f" containing {self.containing!r}" if self.containing else "")
+        )
+
+
+class Search:
+    """Finds where something begins that may begin in one piece of data and end in the next.
+
+    So the end of the last piece is kept.
+    """
+
+    def __init__(self, sought: bytes) -> None:
+        self.sought = sought
+        self._end = b""
+
+    def find(self, data: bytes) -> int | None:
+        """Return where it begins in the next piece: at 0, if it was before. None: nowhere."""
+        seen = self._end + data
+        start = seen.find(self.sought)
+        if start >= 0:
+            return max(0, start - len(self._end))
+        keep = len(self.sought) - 1
+        self._end = seen[-keep:] if keep else b""
+        return None
 
 
 def expect_direction(direction: str, *besides: str) -> None:

@@ -97,7 +97,7 @@ class RedisStore:
         self._writer = Writer(self._place, worker, self._retention, self._patience)
         self._wire = self._writer.wire
         self._listener = Listener(self._place, self._ears, worker)
-        self._people = People(self._place, worker, self._writer, self._client)
+        self._people = People(self._place, worker, self._writer, self._client, self._listener)
         self._loop = asyncio.get_running_loop()
         try:
             await self._writer.start()

@@ -31,9 +31,13 @@ class Listener:
         place: where Redis is.
         ears: who is told.
         worker: the name of this process among those that share it.
+
+    Attributes:
+        connects: how often it has connected.
     """
 
     def __init__(self, place: Place, ears: Ears, worker: str) -> None:
+        self.connects = 0
         self._place = place
         self._ears = ears
         self._worker = worker.encode()
@@ -115,6 +119,7 @@ class Listener:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command("PING")
                 await connection.read_response()  # not while Redis reads its file: nobody can read
+                self.connects += 1
                 self._connection = connection  # before: who comes meanwhile subscribes by itself
                 await self._subscribe(connection)
                 await self._listen(connection)

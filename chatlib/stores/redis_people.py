@@ -7,10 +7,12 @@ the clock of Redis, count no longer, and whichever process sees that forgets the
 import asyncio
 import contextlib
 from collections import Counter
+from typing import Any
 
 from redis.asyncio import Redis
 
 from chatlib.stores.log import logger
+from chatlib.stores.redis_listener import Listener
 from chatlib.stores.redis_place import Place, reason, script
 from chatlib.stores.redis_writer import Writer
 from chatlib.stores.store import NotKept, Unsure
@@ -28,17 +30,25 @@ class People:
         worker: the name of this process among those that share it.
         writer: writes the rows.
         client: for everything else.
+        listener: of this process. When it has had to connect anew, Redis may have lost the last
+            rows: it was killed, or another one has taken over.
     """
 
-    def __init__(self, place: Place, worker: str, writer: Writer, client: Redis) -> None:
+    def __init__(
+        self, place: Place, worker: str, writer: Writer, client: Redis, listener: Listener
+    ) -> None:
         self._place = place
         self._worker = worker
         self._writer = writer
+        self._client = client
+        self._listener = listener
         self._scripts = {
             name: client.register_script(script(name).text) for name in ("lease", "bury", "people")
         }
         self._present: Counter[tuple[str, str]] = Counter()
         self._behind: set[tuple[str, str]] = set()  # whose rows may be wrong
+        self._connects = 0  # of the listener, when all rows were looked at
+        self._held = False  # whether the lease has held since
         self._fault: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -120,11 +130,24 @@ class People:
             keys=[self._place.leases], args=[self._worker, milliseconds]
         )
         self._fault = None
-        if not held:  # others may have forgotten the people of this process
-            self._behind.update(self._present)
+        self._held &= bool(held)  # if not, others may have forgotten the people of this process
+        connects = self._listener.connects
+        if not self._held or connects != self._connects:
+            self._behind.update(self._present, await self._rows())
+            self._held, self._connects = True, connects
         behind, self._behind = self._behind, set()
         await asyncio.gather(*(self._write(room, name) for room, name in behind))
         return [worker.decode() for worker in dead]
+
+    async def _rows(self) -> set[tuple[str, str]]:
+        """Return the rows that this process has in Redis, whether they are right or not."""
+        rows: set[tuple[str, str]] = set()
+        words: set[Any] = await self._client.smembers(self._place.rooms_of(self._worker))
+        for word in words:
+            room = word.decode()
+            names: list[Any] = await self._client.hkeys(self._place.people(room, self._worker)[0])
+            rows.update((room, name.decode()) for name in names)
+        return rows
 
     async def _bury(self, worker: str) -> None:
         """Forget the people of a process that has ended, and tell."""

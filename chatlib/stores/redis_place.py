@@ -35,7 +35,7 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
-SCRIPTS = ("append", "heads", "person", "people", "lease", "bury")
+SCRIPTS = ("append", "page", "heads", "person", "people", "lease", "bury")
 
 
 def run(name: str, keys: Sequence[str], arguments: Iterable[str | bytes | int]) -> list[Any]:

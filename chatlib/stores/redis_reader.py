@@ -9,11 +9,10 @@ from chatlib.stores.redis_place import Place, script
 from chatlib.stores.retention import history_of
 from chatlib.stores.store import BEGINNING, START, Cursor, Entry, Page
 
-FIELDS = ("head", "tag", "first", "before")
 MOST_ID = 2**63
 SOME = 500  # rooms whose heads are asked for in one call
 
-Rows = list[tuple[bytes, dict[bytes, bytes]]]
+Rows = list[tuple[bytes, list[bytes]]]
 
 
 class Known(NamedTuple):
@@ -36,6 +35,7 @@ class Reader:
         self._place = place
         self._client = client
         self._heads = client.register_script(script("heads").text)
+        self._page = client.register_script(script("page").text)
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, Cursor]:
         """Return the place of the newest message of each of `rooms`."""
@@ -83,12 +83,8 @@ class Reader:
         self, room: str, command: str, start: str, end: str, limit: int
     ) -> tuple[Known, Rows]:
         """Return what is known of a log, and one entry more than the limit, at one moment."""
-        log, meta, keys = self._place.keys(room)
-        async with self._client.pipeline(transaction=True) as ask:
-            ask.exists(log, meta, keys)
-            ask.hmget(meta, FIELDS)
-            ask.execute_command(command, log, start, end, "COUNT", limit + 1)
-            there, known, rows = await ask.execute()
+        arguments: list[str | int] = [command, start, end, limit + 1]
+        there, known, rows = await self._page(keys=self._place.keys(room), args=arguments)
         if there < 3:  # nothing was ever written, or Redis has evicted a part of it
             return Known(), []
         head, tag, first, before = known
@@ -100,8 +96,9 @@ def entries_of(rows: Rows) -> list[Entry]:
     return [entry_of(number, fields) for number, fields in rows]
 
 
-def entry_of(number: bytes, fields: dict[bytes, bytes]) -> Entry:
+def entry_of(number: bytes, words: list[bytes]) -> Entry:
     """Return an entry as `append.lua` has written it."""
+    fields = dict(zip(words[::2], words[1::2], strict=True))
     place, _, _ = number.partition(b"-")
     tag, key = fields[b"tag"].decode(), fields[b"key"].decode()
     return Entry(int(place), tag, key, fields[b"body"])

@@ -64,9 +64,9 @@ class Wire:
             if not isinstance(answer, ResponseError) and len(answer) == 2
         }
         self.durable = durability_of(self.settings)
-        before, self._before = self._before, (facts.get("run_id"), number)
-        if before is not None and before[0] == facts.get("run_id"):  # the same Redis still
-            await self.ask([["CLIENT", "KILL", "ID", before[1]]])
+        if self._before is not None and self._before[0] == facts.get("run_id"):  # the same Redis
+            await self.ask([["CLIENT", "KILL", "ID", self._before[1]]])
+        self._before = facts.get("run_id"), number  # not sooner: if that failed, it is still there
 
     async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send `commands`; return what each is answered, an error of Redis in its place.

@@ -328,6 +328,21 @@ def test_what_comes_before_the_reply_passes(network, join):
     assert received_before_a_reset(client) == b"news, "
 
 
+def test_cut_reply_finds_the_request_among_others_and_in_pieces(network, join):
+    client, server = join()
+    rule = network.cut_reply(to=b"KEEP")
+    for piece in (b"ask", b"KE"):
+        client.sendall(piece)
+        assert receive(server, len(piece)) == piece
+        server.sendall(b"reply")
+        assert receive(client, 5) == b"reply"
+    client.sendall(b"EP")
+    assert receive(server, 2) == b"EP"
+    server.sendall(b"reply")
+    rule.wait()
+    assert received_before_a_reset(client) == b""
+
+
 def test_refuse_refuses_new_connections_alone(network, join):
     pair = join()
     network.refuse()

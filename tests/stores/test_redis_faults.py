@@ -238,6 +238,32 @@ def test_a_redis_whose_memory_is_full_refuses_and_says_so(redis, operator):
     run(scenario)
 
 
+def test_a_redis_whose_memory_is_full_can_be_read(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            await fill(store, "lobby", 3)
+            operator.config_set("maxmemory", "1")
+            page = await store.read("lobby", after=START)
+            assert (page.history, ids(page)) == ("complete", [1, 2, 3])
+            assert (await store.heads(["lobby"]))["lobby"] == page.head
+            assert await store.people("lobby") == {}
+            operator.config_set("maxmemory", "0")
+
+    run(scenario)
+
+
+def test_a_redis_whose_memory_is_full_takes_no_first_message_of_a_room_either(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            operator.config_set("maxmemory", "1")
+            with pytest.raises(NotKept, match="maxmemory"):
+                await store.append("new", "k", b"x")
+            operator.config_set("maxmemory", "0")
+            assert operator.keys("*{new}*") == []
+
+    run(scenario)
+
+
 def test_a_key_of_another_program_is_refused_for_that_room_alone(redis, operator):
     operator.set("chatlib:{lobby}:log", "a text")
     operator.set("chatlib:{lobby}:meta", "a text")

@@ -13,8 +13,10 @@ local beginning = ARGV[7]
 local SOME = 10 -- of the oldest messages that are looked at in one step
 local TOLD_BYTES = 64 * 1024 -- of bodies, at most; others read what is more
 
--- Of a log of which Redis has evicted a part, nothing is of use.
-if redis.call('EXISTS', log, meta, keys) < 3 then
+-- Of a log of which Redis has evicted a part, nothing is of use. Nothing is written before it is
+-- sure: of what a script writes, Redis refuses the first alone when its memory is full.
+local parts = redis.call('EXISTS', log, meta, keys)
+if parts == 1 or parts == 2 then
     redis.call('DEL', log, meta, keys)
 end
 local known = redis.call('HMGET', meta, 'head', 'tag', 'first', 'before', 'bytes')
