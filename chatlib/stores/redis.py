@@ -5,6 +5,7 @@ publishes them to all processes that listen to the room.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -34,6 +35,7 @@ from chatlib.stores.store import (
     NotKept,
     Page,
     Receipt,
+    Unsure,
     expect_message,
     expect_name,
     expect_part,
@@ -118,11 +120,12 @@ class RedisStore:
         """
         if self._loop is not None:
             self._expect_open()
-            await self._writer.stop()
-            await self._listener.stop()
-            await self._people.stop()
-            await self._client.aclose()
-            self._loop = None
+            async with contextlib.AsyncExitStack() as stack:  # each, though one before it fails
+                stack.callback(setattr, self, "_loop", None)
+                stack.push_async_callback(self._client.aclose)
+                stack.push_async_callback(self._people.stop)
+                stack.push_async_callback(self._listener.stop)
+                await self._writer.stop()
 
     def _expect_open(self, error: type[Exception] = OSError) -> None:
         if self._loop is None:
@@ -217,9 +220,13 @@ class RedisStore:
         return await self._answered(self._people.of(room))
 
     async def check(self) -> None:
-        """Prove that Redis can be written to, and that this process hears what is published."""
+        """Prove that Redis can be written to, and that this process hears what is published.
+
+        Redis is asked as well how durable it makes what it keeps: that may have changed.
+        """
         self._expect_open()
         self._people.expect_lease()
+        await self._answered(self._writer.ask())
         with self._listener.echo() as (channel, word, heard):
             await self._answered(self._client.publish(channel, word))
             try:
@@ -234,3 +241,5 @@ class RedisStore:
             return await question
         except (RedisError, OSError) as error:
             raise self._place.error("cannot read", error) from error
+        except (NotKept, Unsure) as error:
+            raise self._place.error("cannot write to", str(error)) from None

@@ -10,16 +10,19 @@ from collections import Counter
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError
 
 from chatlib.stores.log import logger
 from chatlib.stores.redis_listener import Listener
 from chatlib.stores.redis_place import Place, reason, script
 from chatlib.stores.redis_writer import Writer
 from chatlib.stores.store import NotKept, Unsure
+from chatlib.stores.tasks import end
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 1.5  # between two renewals, and two looks at whose lease has run out
 SOME = 100  # rooms of a dead process that are looked at in one call
+MANY = 500  # rooms of this process that are asked for together
 
 
 class People:
@@ -49,6 +52,7 @@ class People:
         self._behind: set[tuple[str, str]] = set()  # whose rows may be wrong
         self._connects = 0  # of the listener, when all rows were looked at
         self._held = False  # whether the lease has held since
+        self._until: bytes | int = 0  # when it ends, as Redis has said
         self._fault: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,10 +68,10 @@ class People:
     async def stop(self) -> None:
         """Renew no more. For `LEASE_SECONDS` people stay: their clients may be back by then."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
             with contextlib.suppress(Exception):
-                await self._renew()
+                async with asyncio.timeout(self._place.timeout):
+                    await self._renew()
 
     def expect_lease(self) -> None:
         """Raise `OSError` if the lease could not be renewed the last time."""
@@ -90,7 +94,6 @@ class People:
             await self._write(room, name)
         except asyncio.CancelledError:
             self._lessen(room, name)
-            self._behind.add((room, name))
             raise
 
     async def leave(self, room: str, name: str) -> None:
@@ -108,6 +111,9 @@ class People:
             await self._writer.person(room, name, lambda: self._present[room, name])
         except (NotKept, Unsure):
             self._behind.add((room, name))
+        except asyncio.CancelledError:  # what becomes of it, nobody will know
+            self._behind.add((room, name))
+            raise
 
     async def _run(self) -> None:
         while True:
@@ -122,12 +128,15 @@ class People:
                         "the lease at %s is not renewed: %s", self._place.shown, reason(error)
                     )
                 self._fault = error
+                if isinstance(error, ReadOnlyError):  # another one has taken over: it is a replica
+                    await self._client.connection_pool.disconnect()
+                    self._listener.drop()
 
     async def _renew(self) -> list[str]:
         """Renew the lease; return the processes whose lease has run out."""
         milliseconds = round(1000 * LEASE_SECONDS)
-        held, *dead = await self._scripts["lease"](
-            keys=[self._place.leases], args=[self._worker, milliseconds]
+        held, self._until, *dead = await self._scripts["lease"](
+            keys=[self._place.leases], args=[self._worker, milliseconds, self._until]
         )
         self._fault = None
         self._held &= bool(held)  # if not, others may have forgotten the people of this process
@@ -143,10 +152,14 @@ class People:
         """Return the rows that this process has in Redis, whether they are right or not."""
         rows: set[tuple[str, str]] = set()
         words: set[Any] = await self._client.smembers(self._place.rooms_of(self._worker))
-        for word in words:
-            room = word.decode()
-            names: list[Any] = await self._client.hkeys(self._place.people(room, self._worker)[0])
-            rows.update((room, name.decode()) for name in names)
+        rooms = [word.decode() for word in words]
+        for start in range(0, len(rooms), MANY):  # soon, so that the lease does not run out
+            some = rooms[start : start + MANY]
+            async with self._client.pipeline(transaction=False) as questions:
+                for room in some:
+                    questions.hkeys(self._place.people(room, self._worker)[0])
+                for room, names in zip(some, await questions.execute(), strict=True):
+                    rows.update((room, name.decode()) for name in names)
         return rows
 
     async def _bury(self, worker: str) -> None:

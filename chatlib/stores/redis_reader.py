@@ -1,6 +1,7 @@
 """Reading the logs that are kept in Redis."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -67,16 +68,22 @@ class Reader:
         if entries and entries[0].id == after.id:
             del entries[0]
         place = after if history == "complete" else Cursor(known.first - 1, known.before)
-        return Page(entries[:limit], history, known.first, known.head, place)
+        if not entries and place.id < known.head.id:
+            history, place = "trimmed", known.head
+        elif entries and place.id + 1 < entries[0].id:
+            history, place = "trimmed", Cursor(entries[0].id - 1, BEGINNING)
+        return Page(unbroken(entries)[:limit], history, known.first, known.head, place)
 
     async def _newest(self, room: str, before: int | None, limit: int) -> Page:
         """Return the last entries, or the last ones before an id."""
         most = "+" if before is None else f"{max(0, min(before, MOST_ID) - 1)}-0"
         known, rows = await self._ask(room, "XREVRANGE", most, "-", limit)
-        entries = entries_of(rows)
+        entries = unbroken(entries_of(rows))
         place = Cursor(known.first - 1, known.before)
         if len(entries) > limit:
             place = Cursor(*entries[limit][:2])
+        elif entries and entries[-1].id > known.first:
+            place = Cursor(entries[-1].id - 1, BEGINNING)
         return Page(entries[:limit][::-1], "new", known.first, known.head, place)
 
     async def _ask(
@@ -84,11 +91,25 @@ class Reader:
     ) -> tuple[Known, Rows]:
         """Return what is known of a log, and one entry more than the limit, at one moment."""
         arguments: list[str | int] = [command, start, end, limit + 1]
-        there, known, rows = await self._page(keys=self._place.keys(room), args=arguments)
+        there, known, oldest, rows = await self._page(keys=self._place.keys(room), args=arguments)
         if there < 3:  # nothing was ever written, or Redis has evicted a part of it
             return Known(), []
         head, tag, first, before = known
-        return Known(Cursor(int(head), tag.decode()), int(first), before.decode()), rows
+        newest = Cursor(int(head), tag.decode())
+        if not oldest:  # all were removed by hand
+            return Known(newest, newest.id + 1, newest.tag), rows
+        number = int(oldest.partition(b"-")[0])
+        if number > int(first):  # some were
+            return Known(newest, number, BEGINNING), rows
+        return Known(newest, int(first), before.decode()), rows
+
+
+def unbroken(entries: list[Entry]) -> list[Entry]:
+    """Return those up to the first gap: somebody may have removed messages by hand."""
+    for index, (one, next_one) in enumerate(pairwise(entries)):
+        if abs(next_one.id - one.id) != 1:
+            return entries[: index + 1]
+    return entries
 
 
 def entries_of(rows: Rows) -> list[Entry]:

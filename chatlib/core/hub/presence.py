@@ -9,6 +9,7 @@ from chatlib.core.log import log_of
 from chatlib.stores.store import Store
 
 PAUSE_SECONDS = 0.25  # at least, between two differences
+AGAIN_SECONDS = 1.0  # until people that could not be read are asked for again
 NAMES = 200  # in a room with more people, only their number is told
 
 
@@ -22,6 +23,7 @@ class Presence:
 
     Attributes:
         told: the names that the members know of.
+        telling: the task that tells them who has come and left; None: there was none yet.
     """
 
     def __init__(self, room: str, store: Store, post: Callable[[str], None]) -> None:
@@ -30,7 +32,7 @@ class Presence:
         self.post = post
         self.told: frozenset[str] = frozenset()
         self._changed = False
-        self._telling: asyncio.Task[None] | None = None
+        self.telling: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Find out who is there; `OSError` if that cannot be read."""
@@ -39,18 +41,22 @@ class Presence:
     def change(self) -> None:
         """Take the hint that somebody has come or left."""
         self._changed = True
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell())
+        if self.telling is None or self.telling.done():
+            self.telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
+        failed = False
         while self._changed:
             self._changed = False
             try:
                 names = frozenset(await self.store.people(self.room))
             except OSError as error:
-                what = "the people of room %r cannot be read: %s"
-                log_of(room=self.room).warning(what, self.room, error)
-                return
+                if not failed:
+                    what = "the people of room %r cannot be read: %s"
+                    log_of(room=self.room).warning(what, self.room, error)
+                failed = self._changed = True
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
             if names != self.told:
                 before, self.told = self.told, names
                 self.post(self.difference(before))
@@ -78,8 +84,3 @@ class Presence:
         """Return what a newcomer is told: the names, or None if they are many; and how many."""
         names = sorted(self.told) if len(self.told) <= NAMES else None
         return {"people": names, "count": len(self.told)}
-
-    def stop(self) -> None:
-        """Tell nothing more."""
-        if self._telling is not None:
-            self._telling.cancel()
