@@ -235,9 +235,9 @@ def test_health_is_bad_while_nothing_can_be_appended_though_all_else_goes_on(red
             ]
             operator.config_set("maxclients", "1")
             operator.client_kill_filter(_id=writer)
-            with pytest.raises((NotKept, Unsure), match="max number of clients"):
+            with pytest.raises((NotKept, Unsure)):
                 await store.append("lobby", "k", b"x")
-            with pytest.raises(OSError, match=r"cannot write to .*max number of clients"):
+            with pytest.raises(OSError, match="cannot write to"):
                 await store.check()
             operator.config_set("maxclients", "100")
             await until(lambda: health(store), True)
