@@ -114,7 +114,7 @@ class Feed:
     def resync(self) -> None:
         """Take the hint that anything may have been missed."""
         self.repair()
-        self.presence.change()
+        self.presence.resync()
 
     def people(self) -> None:
         """Take the hint that somebody has come or left."""

@@ -9,6 +9,9 @@ from chatlib.core.log import log_of
 from chatlib.stores.store import Store
 
 PAUSE_SECONDS = 0.25  # at least, between two differences
+# After a fault, until who is not there counts as having left: other processes may be about to say
+# again who is connected to them.
+DOUBT_SECONDS = 3.0
 AGAIN_SECONDS = 1.0  # until people that could not be read are asked for again
 NAMES = 200  # in a room with more people, only their number is told
 
@@ -32,11 +35,17 @@ class Presence:
         self.post = post
         self.told: frozenset[str] = frozenset()
         self._changed = False
+        self._doubt = False
         self.telling: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Find out who is there; `OSError` if that cannot be read."""
         self.told = frozenset(await self.store.people(self.room))
+
+    def resync(self) -> None:
+        """Take the hint that anything may have changed."""
+        self._doubt = True
+        self.change()
 
     def change(self) -> None:
         """Take the hint that somebody has come or left."""
@@ -57,6 +66,12 @@ class Presence:
                 failed = self._changed = True
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
+            if self._doubt and self.told - names:
+                self._doubt = False
+                self._changed = True
+                await asyncio.sleep(DOUBT_SECONDS)
+                continue
+            self._doubt = False
             if names != self.told:
                 before, self.told = self.told, names
                 self.post(self.difference(before))

@@ -782,6 +782,31 @@ def test_a_hub_can_be_closed_though_python_loses_a_cancellation():
     asyncio.run(scenario())
 
 
+def test_after_a_fault_nobody_is_told_as_gone_who_is_there_a_moment_later(monkeypatch):
+    monkeypatch.setattr(presence_module, "DOUBT_SECONDS", 0.01)
+    store, told = MemoryStore(), []
+    answers = iter([{"ana": 1}, {}, {"ana": 1}, {"ana": 1}, {}, {}])
+
+    async def people(room):
+        return next(answers)
+
+    monkeypatch.setattr(store, "people", people)
+
+    async def scenario():
+        presence = Presence("orders", store, told.append)
+        await presence.load()
+        presence.resync()
+        await presence.telling
+        assert told == []
+        presence.resync()
+        await presence.telling
+        presence.change()
+        await presence.telling
+        assert [json.loads(frame)["left"] for frame in told] == [["ana"]]
+
+    asyncio.run(scenario())
+
+
 def test_who_joins_while_messages_wait_for_their_place_hears_them_once():
     hub = Hub("memory:", limit=2000)
     app = FastAPI(lifespan=hub.lifespan)
