@@ -50,8 +50,9 @@ class RedisStore:
 
     How durable it is depends on how Redis is configured: `appendonly yes` with `appendfsync always`
     is `"disk"`, with `everysec` `"second"`; without `appendonly` it is `"memory"`, since Redis may
-    be killed. It is `"unknown"` where Redis does not tell. A Redis Cluster will not do. A replica
-    that takes over may lack the last messages: cursors find out.
+    be killed. It is `"unknown"` where Redis does not tell, or syncs nothing while it rewrites its
+    file (`no-appendfsync-on-rewrite yes`). A Redis Cluster will not do. A replica that takes over
+    may lack the last messages: a cursor of one of them finds out.
 
     Args:
         url: as the package redis takes it: `redis://user:password@host:6379/0`, `rediss://` for

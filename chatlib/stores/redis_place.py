@@ -78,6 +78,7 @@ class Place:
                 **options,
                 "protocol": 2,
                 "decode_responses": False,
+                "encoding": "utf-8",
                 "driver_info": None,
                 "socket_timeout": timeout,
                 "socket_connect_timeout": timeout,

@@ -178,6 +178,24 @@ def test_over_tls_the_certificate_of_redis_is_checked(needs_redis, certificate):
         assert "certificate" in run(lambda: refusal(f"rediss://127.0.0.1:{port}/0"))
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["protocol=3", "decode_responses=True", "encoding=latin-1", "health_check_interval=1"],
+)
+def test_what_the_address_says_of_how_answers_are_read_changes_nothing(redis, query):
+    async def scenario():
+        async with opened(RedisStore(f"{redis.url}?{query}")) as store:
+            ear = Listener()
+            await store.hear("€", ear)
+            await store.append("€", "€", b"\xff")
+            await ear.until(lambda: 1 in ear.heads)
+            await store.enter("€", "€")
+            assert await store.people("€") == {"€": 1}
+            assert (await store.read("€")).entries[0][2:] == ("€", b"\xff")
+
+    run(scenario)
+
+
 def test_two_databases_of_one_redis_hear_nothing_of_each_other(redis):
     async def scenario():
         other = RedisStore(redis.url.replace("/0", "/1"))
