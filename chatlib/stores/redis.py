@@ -100,7 +100,10 @@ class RedisStore:
         self._writer = Writer(self._place, worker, self._retention, self._patience)
         self._wire = self._writer.wire
         self._listener = Listener(self._place, self._ears, worker)
-        self._people = People(self._place, worker, self._writer, self._client, self._listener)
+        self._aside = self._place.client(self._patience)  # what must not wait behind readers
+        self._people = People(
+            self._place, worker, self._writer, self._aside, self._listener, self._reader
+        )
         self._loop = asyncio.get_running_loop()
         try:
             await self._writer.start()
@@ -124,6 +127,7 @@ class RedisStore:
             async with contextlib.AsyncExitStack() as stack:  # each, though one before it fails
                 stack.callback(setattr, self, "_loop", None)
                 stack.push_async_callback(self._client.aclose)
+                stack.push_async_callback(self._aside.aclose)
                 stack.push_async_callback(self._people.stop)
                 stack.push_async_callback(self._listener.stop)
                 await self._writer.stop()
@@ -218,7 +222,7 @@ class RedisStore:
         """Return who is connected to `room`, in all processes whose lease holds, and how often."""
         expect_name("room", room)
         self._expect_open()
-        return await self._answered(self._people.of(room))
+        return await self._answered(self._reader.people(room))
 
     async def check(self) -> None:
         """Prove that Redis can be written to, and that this process hears what is published.
@@ -229,7 +233,7 @@ class RedisStore:
         self._people.expect_lease()
         await self._answered(self._writer.ask())
         with self._listener.echo() as (channel, word, heard):
-            await self._answered(self._client.publish(channel, word))
+            await self._answered(self._aside.publish(channel, word))
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     await heard.wait()

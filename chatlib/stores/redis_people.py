@@ -15,6 +15,7 @@ from redis.exceptions import ReadOnlyError
 from chatlib.stores.log import logger
 from chatlib.stores.redis_listener import Listener
 from chatlib.stores.redis_place import Place, reason, script
+from chatlib.stores.redis_reader import Reader
 from chatlib.stores.redis_writer import Writer
 from chatlib.stores.store import NotKept, Unsure
 from chatlib.stores.tasks import end
@@ -32,21 +33,29 @@ class People:
         place: where Redis is.
         worker: the name of this process among those that share it.
         writer: writes the rows.
-        client: for everything else.
+        client: for everything else, and nothing that takes long: a lease is renewed in time.
         listener: of this process. When it has had to connect anew, Redis may have lost the last
             rows: it was killed, or another one has taken over.
+        reader: of this process. Like the listener, it has to connect anew to one that takes over.
     """
 
     def __init__(
-        self, place: Place, worker: str, writer: Writer, client: Redis, listener: Listener
+        self,
+        place: Place,
+        worker: str,
+        writer: Writer,
+        client: Redis,
+        listener: Listener,
+        reader: Reader,
     ) -> None:
         self._place = place
         self._worker = worker
         self._writer = writer
         self._client = client
         self._listener = listener
+        self._reader = reader
         self._scripts = {
-            name: client.register_script(script(name).text) for name in ("lease", "bury", "people")
+            name: client.register_script(script(name).text) for name in ("lease", "bury")
         }
         self._present: Counter[tuple[str, str]] = Counter()
         self._behind: set[tuple[str, str]] = set()  # whose rows may be wrong
@@ -77,15 +86,6 @@ class People:
         """Raise `OSError` if the lease could not be renewed the last time."""
         if self._fault is not None:
             raise self._place.error("cannot write to", self._fault)
-
-    async def of(self, room: str) -> dict[str, int]:
-        """Return who is connected to `room`, and how often."""
-        some, workers = self._place.people(room, "")
-        rows = await self._scripts["people"](keys=[workers, self._place.leases], args=[some])
-        found: Counter[str] = Counter()
-        for name, connections in zip(rows[::2], rows[1::2], strict=True):
-            found[name.decode()] += int(connections)
-        return dict(found)
 
     async def enter(self, room: str, name: str) -> None:
         """Note one more connection. If that cannot be written now, it is later."""
@@ -130,6 +130,7 @@ class People:
                 self._fault = error
                 if isinstance(error, ReadOnlyError):  # another one has taken over: it is a replica
                     await self._client.connection_pool.disconnect()
+                    await self._reader.drop()
                     self._listener.drop()
 
     async def _renew(self) -> list[str]:
@@ -142,24 +143,29 @@ class People:
         self._held &= bool(held)  # if not, others may have forgotten the people of this process
         connects = self._listener.connects
         if not self._held or connects != self._connects:
-            self._behind.update(self._present, await self._rows())
+            rows = await self._rows()
+            for who in {*rows, *self._present}:
+                # Others may have been told that those have left whose rows are right.
+                if not self._held or rows.get(who) != self._present[who]:
+                    self._behind.add(who)
             self._held, self._connects = True, connects
         behind, self._behind = self._behind, set()
         await asyncio.gather(*(self._write(room, name) for room, name in behind))
         return [worker.decode() for worker in dead]
 
-    async def _rows(self) -> set[tuple[str, str]]:
+    async def _rows(self) -> dict[tuple[str, str], int]:
         """Return the rows that this process has in Redis, whether they are right or not."""
-        rows: set[tuple[str, str]] = set()
+        rows: dict[tuple[str, str], int] = {}
         words: set[Any] = await self._client.smembers(self._place.rooms_of(self._worker))
         rooms = [word.decode() for word in words]
         for start in range(0, len(rooms), MANY):  # soon, so that the lease does not run out
             some = rooms[start : start + MANY]
             async with self._client.pipeline(transaction=False) as questions:
                 for room in some:
-                    questions.hkeys(self._place.people(room, self._worker)[0])
-                for room, names in zip(some, await questions.execute(), strict=True):
-                    rows.update((room, name.decode()) for name in names)
+                    questions.hgetall(self._place.people(room, self._worker)[0])
+                for room, found in zip(some, await questions.execute(), strict=True):
+                    for name, number in found.items():
+                        rows[room, name.decode()] = int(number)
         return rows
 
     async def _bury(self, worker: str) -> None:

@@ -1,5 +1,6 @@
-"""Reading the logs that are kept in Redis."""
+"""Reading the logs that are kept in Redis, and who is connected."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -37,6 +38,11 @@ class Reader:
         self._client = client
         self._heads = client.register_script(script("heads").text)
         self._page = client.register_script(script("page").text)
+        self._people = client.register_script(script("people").text)
+
+    async def drop(self) -> None:
+        """Close all connections. New ones lead to where the address leads now."""
+        await self._client.connection_pool.disconnect()
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, Cursor]:
         """Return the place of the newest message of each of `rooms`."""
@@ -48,6 +54,15 @@ class Reader:
             for room, number, tag in zip(some, words[::2], words[1::2], strict=True):
                 found[room] = Cursor(int(number), tag.decode())
         return found
+
+    async def people(self, room: str) -> dict[str, int]:
+        """Return who is connected to `room`, and how often."""
+        some, workers = self._place.people(room, "")
+        rows = await self._people(keys=[workers, self._place.leases], args=[some])
+        found: Counter[str] = Counter()
+        for name, connections in zip(rows[::2], rows[1::2], strict=True):
+            found[name.decode()] += int(connections)
+        return dict(found)
 
     async def page(self, room: str, after: Cursor | None, before: int | None, limit: int) -> Page:
         """Return a part of a room's log, as it was at one moment."""

@@ -13,7 +13,7 @@ from chatlib.stores import redis_people
 from chatlib.stores.contract.tools import Listener, fill, ids, opened
 from chatlib.stores.redis import RedisStore
 from chatlib.stores.redis_people import People
-from chatlib.stores.redis_place import script
+from chatlib.stores.redis_place import READERS, script
 from chatlib.stores.store import START, Cursor, NotKept, Unsure
 
 GUARD_SECONDS = 30.0
@@ -241,6 +241,45 @@ def test_health_is_bad_while_nothing_can_be_appended_though_all_else_goes_on(red
                 await store.check()
             operator.config_set("maxclients", "100")
             await until(lambda: health(store), True)
+
+    run(scenario)
+
+
+def test_a_listener_that_connects_anew_has_no_row_written_that_is_right(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            await store.enter("lobby", "ana")
+            await store.enter("lobby", "ben")
+            (rows,) = operator.keys("chatlib:{lobby}:people:*")
+            operator.hset(rows, "ben", 7)
+            operator.hset(rows, "cy", 1)
+            ear = Listener()
+            await store.hear("lobby", ear)
+            kill(operator, "pubsub")
+            await ear.until(lambda: people(store, {"ana": 1, "ben": 1}))
+            assert ear.people_changed == 2  # ben's row, and cy's
+
+    run(scenario)
+
+
+async def people(store, expected):
+    return await store.people("lobby") == expected
+
+
+def test_leases_and_health_do_not_wait_behind_those_who_read(redis, operator):
+    async def ends():
+        ((_, when),) = operator.zrange("chatlib:workers", 0, -1, withscores=True)
+        return when
+
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            pool = store._client.connection_pool
+            for _ in range(READERS):
+                await pool.get_connection()
+            before = await ends()
+            await store.check()
+            while await ends() == before:  # noqa: ASYNC110 - who asks Redis is told of no change
+                await asyncio.sleep(0.05)
 
     run(scenario)
 
