@@ -91,7 +91,7 @@ class RedisStore:
 
     async def open(self) -> None:
         """Connect, and begin to listen to other processes."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError(f"this store at {self._place.shown} is open already")
         worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._ears = Ears()

@@ -1,6 +1,7 @@
 """The Redis store: what it says of a Redis, what it keeps there, and whom it tells."""
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -348,6 +349,20 @@ def test_it_cannot_be_opened_twice_and_can_be_opened_again(redis):
             assert ids(await store.read("lobby", after=START)) == [1]
 
     run(scenario)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of what that event loop left open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_can_be_opened_again_where_its_event_loop_ended_without_closing_it(redis):
+    store = RedisStore(redis.url)
+    run(store.open)
+
+    async def scenario():
+        async with opened(store):
+            await fill(store, "lobby", 1)
+
+    run(scenario)
+    gc.collect()  # so that this test is warned, and no other
 
 
 def test_what_waits_when_it_is_closed_is_kept(redis):
