@@ -111,11 +111,11 @@ class Reader:
             return Known(), []
         head, tag, first, before = known
         newest = Cursor(int(head), tag.decode())
+        rows = [row for row in rows if number_of(row[0]) <= newest.id]  # others are somebody else's
         if not oldest:  # all were removed by hand
             return Known(newest, newest.id + 1, newest.tag), rows
-        number = int(oldest.partition(b"-")[0])
-        if number > int(first):  # some were
-            return Known(newest, number, BEGINNING), rows
+        if number_of(oldest) > int(first):  # some were
+            return Known(newest, number_of(oldest), BEGINNING), rows
         return Known(newest, int(first), before.decode()), rows
 
 
@@ -135,6 +135,10 @@ def entries_of(rows: Rows) -> list[Entry]:
 def entry_of(number: bytes, words: list[bytes]) -> Entry:
     """Return an entry as `append.lua` has written it."""
     fields = dict(zip(words[::2], words[1::2], strict=True))
-    place, _, _ = number.partition(b"-")
     tag, key = fields[b"tag"].decode(), fields[b"key"].decode()
-    return Entry(int(place), tag, key, fields[b"body"])
+    return Entry(number_of(number), tag, key, fields[b"body"])
+
+
+def number_of(place: bytes) -> int:
+    """Return the id of a message, of which Redis says `7-0`."""
+    return int(place.partition(b"-")[0])

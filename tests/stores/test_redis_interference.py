@@ -144,6 +144,23 @@ def test_a_cursor_finds_out_that_all_messages_were_removed_by_hand(redis, operat
     run(scenario)
 
 
+def test_what_somebody_else_adds_to_a_log_is_no_message_and_stops_that_room_alone(redis, operator):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            receipts = await fill(store, "lobby", 3)
+            operator.xadd("chatlib:{lobby}:log", {"text": "by hand"})
+            page = await store.read("lobby", after=START)
+            assert (page.history, ids(page), page.head.id) == ("complete", [1, 2, 3], 3)
+            assert ids(await store.read("lobby")) == [1, 2, 3]
+            page = await store.read("lobby", after=Cursor(*receipts[-1][:2]))
+            assert (page.history, page.entries) == ("complete", [])
+            with pytest.raises(NotKept, match="XADD"):
+                await store.append("lobby", "k4", b"x")
+            assert (await store.append("other", "k", b"x")).id == 1
+
+    run(scenario)
+
+
 def test_people_are_there_again_though_the_answer_that_says_they_were_not_is_lost(redis, operator):
     async def scenario():
         with FaultProxy(redis.port) as cable:
