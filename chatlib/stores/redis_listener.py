@@ -156,6 +156,8 @@ class Listener:
         asked = False
         while connection is self._connection:
             answer = await connection.read_response(timeout=QUIET_SECONDS, disable_decoding=True)
+            if isinstance(answer, bytes):  # as to one who has subscribed to nothing
+                raise ConnectionError("its subscriptions are gone")
             if answer is not None:
                 asked = False
                 self._take(*answer[:3])

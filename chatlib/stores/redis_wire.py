@@ -60,29 +60,30 @@ class Wire:
                 raise loaded
         facts = {} if isinstance(info, ResponseError) else facts_in(info)
         expect_fit(facts)
-        self.settings = {
+        told = {
             name: answer[1].decode()
             for name, answer in zip(SETTINGS, answers, strict=False)
             if not isinstance(answer, ResponseError) and len(answer) == 2
         }
-        self.durable = durability_of(self.settings)
+        self._know(told)
         if self._before is not None and self._before[0] == facts.get("run_id"):  # the same Redis
             await self.ask([["CLIENT", "KILL", "ID", self._before[1]]])
         # Not sooner: if that failed, it is still there. Who may not use CLIENT has no number.
         self._before = None if isinstance(number, ResponseError) else (facts.get("run_id"), number)
 
     def note(self, answer: Any) -> None:
-        """Take what Redis answers to `APPEND_SETTINGS`, and log it if it is worse than before."""
-        if isinstance(answer, ResponseError):
-            return
-        told = {
-            name.decode(): value.decode()
-            for name, value in zip(answer[::2], answer[1::2], strict=True)
-        }
-        before, self.settings = self.settings, {**self.settings, **told}
-        self.durable = durability_of(self.settings)
-        if self.settings.get("appendonly") != before.get("appendonly"):
-            warn_of(self._place, self.settings)
+        """Take what Redis answers to `APPEND_SETTINGS`."""
+        if not isinstance(answer, ResponseError):
+            pairs = zip(answer[::2], answer[1::2], strict=True)
+            told = {name.decode(): value.decode() for name, value in pairs}
+            self._know({**self.settings, **told})
+
+    def _know(self, settings: dict[str, str]) -> None:
+        """Take the settings of Redis, and warn where they are others than it had before."""
+        before, self.settings = self.settings, settings
+        self.durable = durability_of(settings)
+        if before and settings.get("appendonly") != before.get("appendonly"):
+            warn_of(self._place, settings)
 
     async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send `commands`; return what each is answered, an error of Redis in its place.

@@ -262,6 +262,20 @@ def test_health_is_bad_while_nothing_can_be_appended_though_all_else_goes_on(red
     run(scenario)
 
 
+def test_a_listener_whose_subscriptions_are_gone_subscribes_again(redis):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            ear = Listener()
+            await store.hear("lobby", ear)
+            await store._listener._connection.send_command("RESET")
+            await until(lambda: health(store), False)
+            await until(lambda: health(store), True)
+            await fill(store, "lobby", 1)
+            await ear.until(lambda: 1 in ear.heads)
+
+    run(scenario)
+
+
 def test_a_listener_that_connects_anew_has_no_row_written_that_is_right(redis, operator):
     async def scenario():
         async with opened(RedisStore(redis.url)) as store:
