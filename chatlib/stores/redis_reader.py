@@ -69,7 +69,7 @@ class Reader:
         if after is None:
             return await self._newest(room, before, limit)
         least = f"{min(after.id, MOST_ID)}-0"
-        known, rows = await self._ask(room, "XRANGE", least, "+", limit)
+        known, rows = await self._ask(room, "XRANGE", least, "+", max(1, limit))
         entries = entries_of(rows)
         tag: str | None = None
         if after.id == known.first - 1:

@@ -298,6 +298,17 @@ def test_a_room_of_500_messages_at_once_is_one_call(redis, operator):
     assert after - before < 10  # one for the messages, some for leases
 
 
+def test_a_page_without_entries_says_what_became_of_a_cursor_as_others_do(redis):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            receipts = await fill(store, "lobby", 3)
+            for receipt in receipts:
+                page = await store.read("lobby", after=Cursor(*receipt[:2]), limit=0)
+                assert (page.history, page.entries) == ("complete", [])
+
+    run(scenario)
+
+
 def test_it_belongs_to_the_event_loop_that_opened_it(redis):
     async def scenario():
         async with opened(RedisStore(redis.url)) as store:

@@ -10,7 +10,8 @@ local lease = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
 local ends = string.format('%d', now + ARGV[2])
 redis.call('ZADD', KEYS[1], ends, ARGV[1])
 -- No lease is longer: if one ends later, the clock of Redis was put back.
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf', 'LIMIT', 0, 100)) do
+local late = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf', 'LIMIT', 0, 100)
+for _, worker in ipairs(late) do
     redis.call('ZADD', KEYS[1], ends, worker)
 end
 local found = {(lease == tonumber(ARGV[3]) and lease > now) and 1 or 0, ends}
