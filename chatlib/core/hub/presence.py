@@ -66,16 +66,15 @@ class Presence:
                 failed = self._changed = True
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
-            if self._doubt and self.told - names:
-                self._doubt = False
-                self._changed = True
-                await asyncio.sleep(DOUBT_SECONDS)
-                continue
+            gone = self.told - names if self._doubt else frozenset()
             self._doubt = False
+            names |= gone
             if names != self.told:
                 before, self.told = self.told, names
                 self.post(self.difference(before))
-            await asyncio.sleep(PAUSE_SECONDS)
+            if gone:  # looked for once more
+                self._changed = True
+            await asyncio.sleep(DOUBT_SECONDS if gone else PAUSE_SECONDS)
 
     def difference(self, before: frozenset[str]) -> str:
         """Return the frame that tells who has come and left since `before`.
