@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chatlib.stores.address import shown
 from chatlib.stores.store import Cursor, NotKept, Receipt, Store, Unsure
 
 __all__ = ["Cursor", "NotKept", "Receipt", "Store", "Unsure", "store_at"]
@@ -35,4 +36,4 @@ def store_at(address: str, **options: Any) -> Store:
         from chatlib.stores.redis import RedisStore
 
         return RedisStore(address, **options)
-    raise ValueError(f"expected the address of a store, {SCHEMES}, got {address!r}")
+    raise ValueError(f"expected the address of a store, {SCHEMES}, got {shown(address)!r}")

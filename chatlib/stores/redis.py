@@ -5,6 +5,7 @@ publishes them to all processes that listen to the room.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -34,6 +35,7 @@ from chatlib.stores.store import (
     NotKept,
     Page,
     Receipt,
+    Unsure,
     expect_message,
     expect_name,
     expect_part,
@@ -47,10 +49,10 @@ class RedisStore:
     """A `Store` on Redis 6.2 or newer, or Valkey. It belongs to the event loop that opens it.
 
     How durable it is depends on how Redis is configured: `appendonly yes` with `appendfsync always`
-    is `"disk"`, with `everysec` `"second"`: Redis writes at once, or up to two seconds later while
-    the disk is slow. Without `appendonly` it is `"memory"`, since Redis may be killed. It is
-    `"unknown"` where Redis does not tell. A Redis Cluster will not do. A replica that takes over
-    may lack the last messages: cursors find out.
+    is `"disk"`, with `everysec` `"second"`, or two while the disk is slow. Without `appendonly` it
+    is `"memory"`, since Redis may be killed. It is `"unknown"` where Redis does not tell, or syncs
+    nothing while it rewrites its file (`no-appendfsync-on-rewrite yes`). A Redis Cluster will not
+    do. A replica that takes over may lack the last messages: a cursor of one of them finds out.
 
     Args:
         url: as the package redis takes it: `redis://user:password@host:6379/0`, `rediss://` for
@@ -89,7 +91,7 @@ class RedisStore:
 
     async def open(self) -> None:
         """Connect, and begin to listen to other processes."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError(f"this store at {self._place.shown} is open already")
         worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._ears = Ears()
@@ -98,7 +100,10 @@ class RedisStore:
         self._writer = Writer(self._place, worker, self._retention, self._patience)
         self._wire = self._writer.wire
         self._listener = Listener(self._place, self._ears, worker)
-        self._people = People(self._place, worker, self._writer, self._client, self._listener)
+        self._aside = self._place.client(self._patience)  # what must not wait behind readers
+        self._people = People(
+            self._place, worker, self._writer, self._aside, self._listener, self._reader
+        )
         self._loop = asyncio.get_running_loop()
         try:
             await self._writer.start()
@@ -119,11 +124,13 @@ class RedisStore:
         """
         if self._loop is not None:
             self._expect_open()
-            await self._writer.stop()
-            await self._listener.stop()
-            await self._people.stop()
-            await self._client.aclose()
-            self._loop = None
+            async with contextlib.AsyncExitStack() as stack:  # each, though one before it fails
+                stack.callback(setattr, self, "_loop", None)
+                stack.push_async_callback(self._client.aclose)
+                stack.push_async_callback(self._aside.aclose)
+                stack.push_async_callback(self._people.stop)
+                stack.push_async_callback(self._listener.stop)
+                await self._writer.stop()
 
     def _expect_open(self, error: type[Exception] = OSError) -> None:
         if self._loop is None:
@@ -215,14 +222,18 @@ class RedisStore:
         """Return who is connected to `room`, in all processes whose lease holds, and how often."""
         expect_name("room", room)
         self._expect_open()
-        return await self._answered(self._people.of(room))
+        return await self._answered(self._reader.people(room))
 
     async def check(self) -> None:
-        """Prove that Redis can be written to, and that this process hears what is published."""
+        """Prove that Redis can be written to, and that this process hears what is published.
+
+        Redis is asked as well how durable it makes what it keeps: that may have changed.
+        """
         self._expect_open()
         self._people.expect_lease()
+        await self._answered(self._writer.ask())
         with self._listener.echo() as (channel, word, heard):
-            await self._answered(self._client.publish(channel, word))
+            await self._answered(self._aside.publish(channel, word))
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     await heard.wait()
@@ -235,3 +246,5 @@ class RedisStore:
             return await question
         except (RedisError, OSError) as error:
             raise self._place.error("cannot read", error) from error
+        except (NotKept, Unsure) as error:
+            raise self._place.error("cannot write to", str(error)) from None

@@ -16,11 +16,13 @@ class Job:
         result: what comes of it.
         since: when it was asked for.
         lost: whether it was sent and not answered: it may be done, whatever is answered later.
+        alone: whether it is sent by itself, since Redis has refused it together with others.
     """
 
     result: "asyncio.Future[Any]"
     since: float
     lost: bool = field(default=False, init=False)
+    alone: bool = field(default=False, init=False)
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ from chatlib.stores.ears import Ears
 from chatlib.stores.log import logger
 from chatlib.stores.redis_place import Place, reason
 from chatlib.stores.store import Cursor, Entry
+from chatlib.stores.tasks import end
 
 QUIET_SECONDS = 1.0  # without a word, until Redis is asked whether it is there
 PAUSES = (0.02, 1.0)  # seconds between two tries to connect: at first, and at most
@@ -67,8 +68,7 @@ class Listener:
     async def stop(self) -> None:
         """Listen no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def add(self, room: str) -> None:
         """Hear `room`; return once Redis has confirmed it."""
@@ -76,8 +76,11 @@ class Listener:
         if channel not in self._channels:
             self._channels[channel] = room
             self._confirmed[channel] = asyncio.Event()
+            confirmed = self._confirmed[channel]
             await self._send("SUBSCRIBE", [channel])
-        await self._confirmed[channel].wait()
+        else:
+            confirmed = self._confirmed[channel]
+        await confirmed.wait()
 
     async def remove(self, room: str) -> None:
         """Hear `room` no more. Harmless if it was not heard."""
@@ -111,6 +114,10 @@ class Listener:
         if self._connection is not None:
             with contextlib.suppress(RedisError, OSError):  # the task that reads finds out
                 await self._connection.send_command(command, *channels, check_health=False)
+
+    def drop(self) -> None:
+        """Connect anew, since this connection leads to a Redis that is not the right one now."""
+        self._connection = None
 
     async def _run(self) -> None:
         while True:
@@ -147,8 +154,10 @@ class Listener:
 
     async def _listen(self, connection: Connection) -> None:
         asked = False
-        while True:
+        while connection is self._connection:
             answer = await connection.read_response(timeout=QUIET_SECONDS, disable_decoding=True)
+            if isinstance(answer, bytes):  # as to one who has subscribed to nothing
+                raise ConnectionError("its subscriptions are gone")
             if answer is not None:
                 asked = False
                 self._take(*answer[:3])

@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import RedisError
 
-from chatlib.stores.address import shown
+from chatlib.stores.address import may_show_a_password, shown
 
 READERS = 8  # connections on which is read; what comes in while all are in use waits
 RETRIES = 3  # of what changes nothing
@@ -62,6 +62,11 @@ class Place:
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
         self.prefix = prefix
         self.timeout = timeout
+        if url.startswith("redis") and may_show_a_password(url):
+            raise ValueError(
+                "expected an address such as redis://:password@127.0.0.1:6379/0, got one in whose "
+                "password stands a /, ? or #, which has to be written as %2F, %3F or %23"
+            )
         try:
             self.shown = shown(url)
             parts = urlsplit(url)
@@ -73,6 +78,7 @@ class Place:
                 **options,
                 "protocol": 2,
                 "decode_responses": False,
+                "encoding": "utf-8",
                 "driver_info": None,
                 "socket_timeout": timeout,
                 "socket_connect_timeout": timeout,

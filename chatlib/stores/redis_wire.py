@@ -10,20 +10,22 @@ from chatlib.stores.redis_place import SCRIPTS, Place, script
 from chatlib.stores.store import Durability
 
 OLDEST_VERSION = (6, 2)  # in which a stream can be trimmed by id
-SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy")
+SETTINGS = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
+APPEND_SETTINGS = ["CONFIG", "GET", "*append*"]  # those that `durability_of` looks at, and others
 
 
 class Wire:
     """A connection on which commands are sent together. For one task at a time.
 
     What is sent is given up at the first fault, and Redis kills the connection before the next one
-    is used: so nothing is done later than what follows it.
+    is used: so nothing is done later than what follows it. Of a user who may not use CLIENT,
+    something may be, in a Redis that stood still meanwhile.
 
     Args:
         place: where Redis is.
 
     Attributes:
-        settings: what Redis tells of them, as of the last connect.
+        settings: what Redis told of them when it was asked last.
         durable: how durable it makes what it keeps.
     """
 
@@ -58,15 +60,30 @@ class Wire:
                 raise loaded
         facts = {} if isinstance(info, ResponseError) else facts_in(info)
         expect_fit(facts)
-        self.settings = {
+        told = {
             name: answer[1].decode()
             for name, answer in zip(SETTINGS, answers, strict=False)
             if not isinstance(answer, ResponseError) and len(answer) == 2
         }
-        self.durable = durability_of(self.settings)
+        self._know(told)
         if self._before is not None and self._before[0] == facts.get("run_id"):  # the same Redis
             await self.ask([["CLIENT", "KILL", "ID", self._before[1]]])
-        self._before = facts.get("run_id"), number  # not sooner: if that failed, it is still there
+        # Not sooner: if that failed, it is still there. Who may not use CLIENT has no number.
+        self._before = None if isinstance(number, ResponseError) else (facts.get("run_id"), number)
+
+    def note(self, answer: Any) -> None:
+        """Take what Redis answers to `APPEND_SETTINGS`."""
+        if not isinstance(answer, ResponseError):
+            pairs = zip(answer[::2], answer[1::2], strict=True)
+            told = {name.decode(): value.decode() for name, value in pairs}
+            self._know({**self.settings, **told})
+
+    def _know(self, settings: dict[str, str]) -> None:
+        """Take the settings of Redis, and warn where they are others than it had before."""
+        before, self.settings = self.settings, settings
+        self.durable = durability_of(settings)
+        if before and settings.get("appendonly") != before.get("appendonly"):
+            warn_of(self._place, settings)
 
     async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send `commands`; return what each is answered, an error of Redis in its place.
@@ -123,6 +140,8 @@ def durability_of(settings: dict[str, str]) -> Durability:
         return "memory"
     if appendonly != "yes":
         return "unknown"
+    if settings.get("no-appendfsync-on-rewrite") == "yes":  # nothing is, for as long as that takes
+        return "unknown"
     kinds: dict[str | None, Durability] = {"always": "disk", "everysec": "second"}
     return kinds.get(appendfsync, "unknown")
 
@@ -136,7 +155,7 @@ def warn_of(place: Place, settings: dict[str, str]) -> None:
             place.shown,
         )
     policy = settings.get("maxmemory-policy", "noeviction")
-    if policy.startswith("allkeys-"):  # `volatile-` ones spare keys without a time to live, as ours
+    if policy.startswith("allkeys"):  # others drop what expires, and nothing of a room does
         logger.warning(
             "Redis at %s may drop rooms when its memory is full (maxmemory-policy %s): "
             "noeviction has it refuse new messages instead",

@@ -13,9 +13,10 @@ from redis.exceptions import ResponseError
 from chatlib.stores.log import logger
 from chatlib.stores.redis_jobs import Append, Job, Person, fail, settle
 from chatlib.stores.redis_place import Place, reason, run
-from chatlib.stores.redis_wire import Wire
+from chatlib.stores.redis_wire import APPEND_SETTINGS, Wire
 from chatlib.stores.retention import Retention
 from chatlib.stores.store import NotKept
+from chatlib.stores.tasks import end
 
 MOST = 500  # messages that are sent together
 MOST_BYTES = 256 * 1024  # of their bodies, and one more
@@ -62,12 +63,16 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="chatlib writer")
 
     async def stop(self) -> None:
-        """Write what waits, as long as there is patience, and end."""
+        """Write what waits, as long as there is patience, and end. Cancelling this gives it up."""
         self._closing = True
         self._ready.set()
-        if self._task is not None:
-            await self._task
-        await self.wire.drop()
+        try:
+            if self._task is not None:
+                await asyncio.wait([self._task])
+        finally:
+            if self._task is not None:
+                await end(self._task)
+            await self.wire.drop()
 
     def append(self, room: str, key: str, body: bytes) -> "asyncio.Future[Any]":
         """Keep a message; await its `Receipt`. Cancelling that leaves it where it is.
@@ -82,6 +87,10 @@ class Writer:
         """Write how many connections a person has when its turn comes; errors as for `append`."""
         future = asyncio.get_running_loop().create_future()
         return self._put(Person(future, time.monotonic(), room, name, connections))
+
+    def ask(self) -> "asyncio.Future[Any]":
+        """Have Redis asked for its settings, as an append would be sent; errors as for `append`."""
+        return self._put(Job(asyncio.get_running_loop().create_future(), time.monotonic()))
 
     def _put(self, job: Job) -> "asyncio.Future[Any]":
         if self._closing:
@@ -104,6 +113,9 @@ class Writer:
                 taken = self._take()
                 try:
                     await self._write(taken)
+                except asyncio.CancelledError:
+                    fail([*taken, *self._waiting], "the store was closed before Redis answered")
+                    raise
                 except Exception as error:  # a fault of our own must not end the task
                     logger.exception(
                         "what Redis answered at %s is not understood", self._place.shown
@@ -149,35 +161,47 @@ class Writer:
         calls = self._calls(jobs)
         try:
             answers = await self.wire.ask([*(command for command, _ in calls), *shouts])
-        except Exception as error:
+        except BaseException as error:
             for job in jobs:
                 job.lost = True
+            if not isinstance(error, Exception):
+                raise
             return jobs, reason(error)
         again: list[Job] = []
-        why = ""
+        apart: list[Job] = []
+        why = "it was refused with others"
         for (_, of_call), answer in zip(calls, answers, strict=False):
-            if not isinstance(answer, ResponseError):
+            if type(of_call[0]) is Job:
+                self.wire.note(answer)
+                settle(of_call, answer)
+            elif not isinstance(answer, ResponseError):
                 settle(of_call, answer)
             elif code_of(answer) in LATER:
                 again += of_call
                 why = str(answer)
+            elif len(of_call) > 1 and isinstance(of_call[0], Append):
+                apart += of_call  # it may be one of them alone, and another may be kept already
             else:
                 fail(of_call, f"Redis refused it: {answer}")
+        for job in apart:
+            job.alone = True
         if again:
             await self.wire.drop()  # a new one has the scripts, and finds out what Redis this is
-        return again, why
+        return again + apart, why
 
     def _calls(self, jobs: list[Job]) -> list[tuple[list[Any], list[Job]]]:
         """Return the commands that do `jobs`, each with those that it does."""
-        by_room: dict[str, list[Append]] = {}
+        by_room: dict[tuple[str, Append | None], list[Append]] = {}
         people: dict[tuple[str, str], list[Person]] = {}
+        calls: list[tuple[list[Any], list[Job]]] = []
         for job in jobs:
             if isinstance(job, Append):
-                by_room.setdefault(job.room, []).append(job)
+                by_room.setdefault((job.room, job if job.alone else None), []).append(job)
             elif isinstance(job, Person):
                 people.setdefault((job.room, job.name), []).append(job)
-        calls: list[tuple[list[Any], list[Job]]] = []
-        for room, appends in by_room.items():
+            else:
+                calls.append((APPEND_SETTINGS, [job]))
+        for (room, _), appends in by_room.items():
             calls.append((self._append(room, appends), list(appends)))
         for (room, name), persons in people.items():
             command = self._person(room, name, persons[0].connections())

@@ -20,7 +20,10 @@ BEGINNING = "0" * 8  # the tag of the place before the first message, in each ro
 
 
 class NotKept(Exception):  # noqa: N818 - what became of a message
-    """The message is not in the log, and will not be. The text says why."""
+    """This call has not kept the message, and will not. The text says why.
+
+    One before with the same key, of which it is `Unsure`, may have.
+    """
 
 
 class Unsure(Exception):  # noqa: N818 - what is known of a message

@@ -51,6 +51,30 @@ def test_what_is_no_address_is_told_what_is(address):
         store_at(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://:open/sesame@127.0.0.1:6379/0",
+        "redis://:open#sesame@127.0.0.1:6379/0",
+        "redis://:open?sesame@127.0.0.1:6379/0",
+        "redis://:4321#sesame@127.0.0.1:6379/0",
+        "redis://:4321?sesame@127.0.0.1:6379/0",
+        "redis://:open[sesame@127.0.0.1:6379/0",
+        "redis://:sesame@127.0.0.1:6379/lobby",
+        "valkey://:sesame@127.0.0.1:6379/0",
+        "valkey://:open[sesame@127.0.0.1:6379/0",
+    ],
+)
+def test_no_part_of_a_password_is_told_with_what_is_wrong(address):
+    with pytest.raises(ValueError, match="expected") as refused:
+        store_at(address)
+    assert not any(part in str(refused.value) for part in ("open", "4321", "sesame"))
+
+
+def test_a_password_may_stand_in_the_query():
+    store_at("redis://127.0.0.1:6379/0?password=p@ss")
+
+
 def test_the_addresses_alone_import_no_sqlite():
     code = "import sys, chatlib.stores; sys.exit('sqlite3' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,6 +1,7 @@
 """The Redis store: what it says of a Redis, what it keeps there, and whom it tells."""
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -188,6 +189,24 @@ def test_over_tls_the_certificate_of_redis_is_checked(needs_redis, certificate):
         assert "certificate" in run(lambda: refusal(f"rediss://127.0.0.1:{port}/0"))
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["protocol=3", "decode_responses=True", "encoding=latin-1", "health_check_interval=1"],
+)
+def test_what_the_address_says_of_how_answers_are_read_changes_nothing(redis, query):
+    async def scenario():
+        async with opened(RedisStore(f"{redis.url}?{query}")) as store:
+            ear = Listener()
+            await store.hear("€", ear)
+            await store.append("€", "€", b"\xff")
+            await ear.until(lambda: 1 in ear.heads)
+            await store.enter("€", "€")
+            assert await store.people("€") == {"€": 1}
+            assert (await store.read("€")).entries[0][2:] == ("€", b"\xff")
+
+    run(scenario)
+
+
 def test_two_databases_of_one_redis_hear_nothing_of_each_other(redis):
     async def scenario():
         other = RedisStore(redis.url.replace("/0", "/1"))
@@ -289,6 +308,17 @@ def test_a_room_of_500_messages_at_once_is_one_call(redis, operator):
     assert after - before < 10  # one for the messages, some for leases
 
 
+def test_a_page_without_entries_says_what_became_of_a_cursor_as_others_do(redis):
+    async def scenario():
+        async with opened(RedisStore(redis.url)) as store:
+            receipts = await fill(store, "lobby", 3)
+            for receipt in receipts:
+                page = await store.read("lobby", after=Cursor(*receipt[:2]), limit=0)
+                assert (page.history, page.entries) == ("complete", [])
+
+    run(scenario)
+
+
 def test_it_belongs_to_the_event_loop_that_opened_it(redis):
     async def scenario():
         async with opened(RedisStore(redis.url)) as store:
@@ -340,6 +370,20 @@ def test_it_cannot_be_opened_twice_and_can_be_opened_again(redis):
             assert ids(await store.read("lobby", after=START)) == [1]
 
     run(scenario)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of what that event loop left open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_can_be_opened_again_where_its_event_loop_ended_without_closing_it(redis):
+    store = RedisStore(redis.url)
+    run(store.open)
+
+    async def scenario():
+        async with opened(store):
+            await fill(store, "lobby", 1)
+
+    run(scenario)
+    gc.collect()  # so that this test is warned, and no other
 
 
 def test_what_waits_when_it_is_closed_is_kept(redis):

@@ -23,6 +23,30 @@ async def present(store, room, expected):
         raise AssertionError(f"expected {expected}, got {found} at last") from None
 
 
+def test_who_is_gone_does_not_stay_though_the_clock_of_redis_was_put_back(
+    redis, operator, monkeypatch
+):
+    monkeypatch.setattr(redis_people, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(redis_people, "RENEW_SECONDS", 0.1)
+
+    async def run():
+        gone = store_at(redis.url)
+        await gone.open()
+        await gone.enter("tea", "bo")
+        await gone.close()
+        ((worker, ends),) = operator.zrange("chatlib:workers", 0, -1, withscores=True)
+        operator.zadd("chatlib:workers", {worker: ends + 3_600_000})
+        store = store_at(redis.url)
+        await store.open()
+        try:
+            await store.enter("tea", "ana")
+            await present(store, "tea", {"ana": 1})
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.usefixtures("needs_redis")
 @pytest.mark.parametrize(
     "lease", [pytest.param(60.0, id="still_holds"), pytest.param(0.5, id="has_run_out")]

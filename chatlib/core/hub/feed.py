@@ -19,6 +19,7 @@ from chatlib.core.line import Own
 from chatlib.core.log import log_of
 from chatlib.core.taskline import line_of
 from chatlib.stores.store import Cursor, Entry, History, Page, Store, next_tag
+from chatlib.stores.tasks import end
 
 PAGE = 200
 AGAIN_SECONDS = 1.0  # until a room that could not be read is tried again
@@ -84,11 +85,12 @@ class Feed:
 
     async def stop(self) -> None:
         """Listen no more."""
-        self.presence.stop()
-        for task in (self._started, self._repairing):
-            if task is not None:
-                task.cancel()
+        tasks = [task for task in (self._started, self._repairing, self.presence.telling) if task]
+        for task in tasks:
+            task.cancel()
         await self.store.unhear(self.name, self)
+        for task in tasks:
+            await end(task)
 
     def new(self, entries: Sequence[Entry]) -> None:
         """Take messages that were appended, in this process or another."""
@@ -112,7 +114,7 @@ class Feed:
     def resync(self) -> None:
         """Take the hint that anything may have been missed."""
         self.repair()
-        self.presence.change()
+        self.presence.resync()
 
     def people(self) -> None:
         """Take the hint that somebody has come or left."""
@@ -154,7 +156,7 @@ class Feed:
                 continue
             if page.history != "complete":
                 self._begin_anew(page)
-                return
+                continue
             for entry in page.entries:
                 await self.room.make_room(entry.body)
                 if entry.id == self.cursor.id + 1:  # others may have been told of meanwhile

@@ -33,6 +33,7 @@ from chatlib.core.hub.newcomer import Newcomer
 from chatlib.core.hub.publisher import Publisher
 from chatlib.core.line import EndedError
 from chatlib.stores.store import Store, expect_name
+from chatlib.stores.tasks import end
 
 BEAT_SECONDS = 25.0
 LIMIT_BYTES = 1024 * 1024
@@ -98,7 +99,7 @@ class Hub(Publisher):
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._beating is not None:
-            self._beating.cancel()
+            await end(self._beating)
         await self._attendance.stop()
         for feed in list(self._feeds.values()):
             await feed.stop()

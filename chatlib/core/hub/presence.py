@@ -9,6 +9,10 @@ from chatlib.core.log import log_of
 from chatlib.stores.store import Store
 
 PAUSE_SECONDS = 0.25  # at least, between two differences
+# After a fault, until who is not there counts as having left: other processes may be about to say
+# again who is connected to them.
+DOUBT_SECONDS = 3.0
+AGAIN_SECONDS = 1.0  # until people that could not be read are asked for again
 NAMES = 200  # in a room with more people, only their number is told
 
 
@@ -22,6 +26,7 @@ class Presence:
 
     Attributes:
         told: the names that the members know of.
+        telling: the task that tells them who has come and left; None: there was none yet.
     """
 
     def __init__(self, room: str, store: Store, post: Callable[[str], None]) -> None:
@@ -30,31 +35,46 @@ class Presence:
         self.post = post
         self.told: frozenset[str] = frozenset()
         self._changed = False
-        self._telling: asyncio.Task[None] | None = None
+        self._doubt = False
+        self.telling: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Find out who is there; `OSError` if that cannot be read."""
         self.told = frozenset(await self.store.people(self.room))
 
+    def resync(self) -> None:
+        """Take the hint that anything may have changed."""
+        self._doubt = True
+        self.change()
+
     def change(self) -> None:
         """Take the hint that somebody has come or left."""
         self._changed = True
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell())
+        if self.telling is None or self.telling.done():
+            self.telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
+        failed = False
         while self._changed:
             self._changed = False
             try:
                 names = frozenset(await self.store.people(self.room))
             except OSError as error:
-                what = "the people of room %r cannot be read: %s"
-                log_of(room=self.room).warning(what, self.room, error)
-                return
+                if not failed:
+                    what = "the people of room %r cannot be read: %s"
+                    log_of(room=self.room).warning(what, self.room, error)
+                failed = self._changed = True
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            gone = self.told - names if self._doubt else frozenset()
+            self._doubt = False
+            names |= gone
             if names != self.told:
                 before, self.told = self.told, names
                 self.post(self.difference(before))
-            await asyncio.sleep(PAUSE_SECONDS)
+            if gone:  # looked for once more
+                self._changed = True
+            await asyncio.sleep(DOUBT_SECONDS if gone else PAUSE_SECONDS)
 
     def difference(self, before: frozenset[str]) -> str:
         """Return the frame that tells who has come and left since `before`.
@@ -78,8 +98,3 @@ class Presence:
         """Return what a newcomer is told: the names, or None if they are many; and how many."""
         names = sorted(self.told) if len(self.told) <= NAMES else None
         return {"people": names, "count": len(self.told)}
-
-    def stop(self) -> None:
-        """Tell nothing more."""
-        if self._telling is not None:
-            self._telling.cancel()

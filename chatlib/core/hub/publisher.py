@@ -69,7 +69,7 @@ class Publisher:
 
         Raises:
             TypeError, ValueError: it cannot be sent, or is too long, or `room` or `key` is no name.
-            chatlib.stores.NotKept: it is not kept, and will not be.
+            chatlib.stores.NotKept: this call has not kept it, and will not.
             chatlib.stores.Unsure: it may be kept. Cancelling this leaves the same doubt.
         """
         expect_room(room)

@@ -30,8 +30,10 @@ local places, about, words, told = {}, {}, {}, 0
 for index = 8, #ARGV, 3 do
     local key, body, mark = ARGV[index], ARGV[index + 1], ARGV[index + 2]
     local id = redis.call('HGET', keys, key)
-    if id then
-        local fields = redis.call('XRANGE', log, id .. '-0', id .. '-0')[1][2]
+    -- Somebody may have removed the message by hand: then its key is free.
+    local kept = id and redis.call('XRANGE', log, id .. '-0', id .. '-0')[1]
+    if kept then
+        local fields = kept[2]
         -- The answer to this very call was lost: it is no other one.
         local again = fields[8] == mark and 0 or 1
         places[#places + 1] = tonumber(id)
@@ -66,8 +68,11 @@ if surplus > slack or bytes > most_bytes or most_age then
         done = #oldest == 0
         for _, entry in ipairs(oldest) do
             local fields = entry[2]
+            -- Others may have been removed by hand.
+            local id = tonumber(string.match(entry[1], '^%d+'))
+            surplus, first = surplus - (id - first), id
             local is_old = most_age and now - tonumber(fields[10]) > most_age
-            if first == last or not (surplus > 0 or bytes > most_bytes or is_old) then
+            if first >= last or not (surplus > 0 or bytes > most_bytes or is_old) then
                 done = true
                 break
             end

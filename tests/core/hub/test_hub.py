@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from chatlib.core.fanout import FanoutProtocol
 from chatlib.core.hub import feed as feed_module
+from chatlib.core.hub import presence as presence_module
 from chatlib.core.hub.envelope import cursors_in
 from chatlib.core.hub.feed import Feed
 from chatlib.core.hub.hub import Hub
@@ -707,6 +708,103 @@ def test_a_room_that_cannot_be_read_is_read_as_soon_as_it_can_be(monkeypatch):
 
     play(hub, scenario)
     assert told == ["room 'orders' cannot be read: it is not there"]
+
+
+def test_what_is_hinted_at_while_a_feed_finds_out_that_its_history_is_another_is_not_lost():
+    store = MemoryStore()
+    read = store.read
+
+    async def slow(*args, **options):
+        page = await read(*args, **options)
+        await store.append("orders", "k2", b"newer")
+        return page
+
+    async def scenario():
+        await store.append("orders", "k", b"old")
+        feed = Feed("orders", store, lambda room, entry: entry.body.decode(), 1000)
+        await feed.start()
+        store._logs.clear()
+        store.read = slow
+        await store.append("orders", "k1", b"new")
+        await feed._repairing
+        assert feed.cursor.id == 2
+        await feed.stop()
+
+    asyncio.run(scenario())
+
+
+def test_people_that_could_not_be_read_are_told_as_soon_as_they_can_be(monkeypatch):
+    monkeypatch.setattr(presence_module, "AGAIN_SECONDS", 0.01)
+    store = MemoryStore()
+    people, told = store.people, asyncio.Queue()
+    faults = iter([OSError("gone"), OSError("gone")])
+
+    async def faulty(room):
+        for fault in faults:
+            raise fault
+        return await people(room)
+
+    monkeypatch.setattr(store, "people", faulty)
+
+    async def scenario():
+        presence = Presence("orders", store, told.put_nowait)
+        await store.enter("orders", "ana")
+        presence.change()
+        assert json.loads(await told.get())["joined"] == ["ana"]
+        await presence.telling
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_a_hub_can_be_closed_though_python_loses_a_cancellation():
+    """As `asyncio.wait_for` does before Python 3.12."""
+
+    class Losing(MemoryStore):
+        asked = None
+
+        async def heads(self, rooms):
+            if self.asked is None:
+                return await super().heads(rooms)
+            self.asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.asked = None
+            return await super().heads(rooms)
+
+    async def scenario():
+        store = Losing()
+        async with Hub(store, beat=0.01):
+            store.asked = asyncio.Event()
+            await store.asked.wait()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+
+
+def test_after_a_fault_nobody_is_told_as_gone_who_is_there_a_moment_later(monkeypatch):
+    monkeypatch.setattr(presence_module, "DOUBT_SECONDS", 0.01)
+    store, told = MemoryStore(), []
+    answers = iter([{"ana": 1}, {}, {"ana": 1}, {"ana": 1}, {}, {}])
+
+    async def people(room):
+        return next(answers)
+
+    monkeypatch.setattr(store, "people", people)
+
+    async def scenario():
+        presence = Presence("orders", store, told.append)
+        await presence.load()
+        presence.resync()
+        await presence.telling
+        assert told == []
+        presence.resync()
+        await presence.telling
+        presence.change()
+        await presence.telling
+        assert [json.loads(frame)["left"] for frame in told] == [["ana"]]
+
+    asyncio.run(scenario())
 
 
 def test_who_joins_while_messages_wait_for_their_place_hears_them_once():
