@@ -100,7 +100,7 @@ class RedisStore:
         self._writer = Writer(self._place, worker, self._retention, self._patience)
         self._wire = self._writer.wire
         self._listener = Listener(self._place, self._ears, worker)
-        self._aside = self._place.client(self._patience)  # what must not wait behind readers
+        self._aside = self._place.lone_client(self._patience)  # waits for no reader
         self._people = People(
             self._place, worker, self._writer, self._aside, self._listener, self._reader
         )

@@ -99,12 +99,21 @@ class Place:
 
     def client(self, patience: float) -> Redis:
         """Return a client for what changes nothing: it tries again."""
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES)
+        return self._client(patience, READERS, RETRIES)
+
+    def lone_client(self, patience: float) -> Redis:
+        """Return a client with one connection, which tries nothing twice.
+
+        A network may lose answers alone. Then Redis does once what it was asked to, and not again.
+        """
+        return self._client(patience, 1, 0)
+
+    def _client(self, patience: float, connections: int, retries: int) -> Redis:
         pool = BlockingConnectionPool(
             connection_class=self._kind,
-            max_connections=READERS,
+            max_connections=connections,
             timeout=patience,
-            retry=retry,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
             **self._options,
         )
         return Redis.from_pool(pool)
