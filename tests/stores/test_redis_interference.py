@@ -371,6 +371,7 @@ def test_a_redis_that_becomes_a_replica_is_left_for_the_one_to_which_its_address
                 operator.replicaof("127.0.0.1", str(other.port))
                 await until(lambda: health(store), True)
                 await asyncio.to_thread(redis.kill)
+                await until(lambda: health(store), True)  # it hears the other one
                 await fill(store, "lobby", 1, first=2)
                 await ear.until(lambda: 2 in ear.heads)
                 await until(lambda: store.people("lobby"), {"ana": 1})
