@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
@@ -90,3 +91,14 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 def required() -> bool:
     """Return whether every test has to run."""
     return os.environ.get("CHATLIB_REQUIRE_ALL", "") not in ("", "0")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was left out, and why: one line for each reason."""
+    reasons = Counter(
+        report.longrepr[-1].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"left out: {number}, since {reason}")

@@ -118,3 +118,12 @@ def test_what_needs_redis_is_not_stored_where_there_is_none(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RefreshError, match="apt install redis-server"):
         refresh(path)
+
+
+def test_what_was_left_out_is_said_at_the_end_with_the_reason(project: Path) -> None:
+    for name in ("test_one", "test_another"):
+        (project / "tests" / f"{name}.py").write_text(SKIPPED["test_one"])
+    (project / "tests" / "test_three.py").write_text(SKIPPED["test_three"])
+    said = pytest_in(project, "tests").stdout
+    assert "left out: 2, since no browser here\n" in said
+    assert "left out: 1, since no network\n" in said
