@@ -45,8 +45,9 @@ class Attendance:
 
     async def _leave_now(self, room: str, name: str) -> None:
         """Note that it has left because this process stops."""
-        # Where there is a lease, its client is back at another process before that runs out.
-        if self.store.lease is None:
+        # Where there is a lease, its client is back at another process before that runs out. A
+        # store of somebody's own may say nothing of one.
+        if getattr(self.store, "lease", None) is None:
             await self.store.leave(room, name)
 
     async def stop(self) -> None:

@@ -45,3 +45,25 @@ async def test_who_is_lost_as_the_server_stops_is_not_left_behind():
     assert await here.store.people("lobby") == {"ben": 1}
     await here.leave("lobby", "ben", None)
     assert await here.store.people("lobby") == {}
+
+
+@in_loop
+@pytest.mark.parametrize(("lease", "stay"), [(None, False), (6.0, True)])
+async def test_who_is_lost_as_the_server_stops_stays_as_long_as_a_lease_if_there_is_one(
+    lease, stay
+):
+    here = await present("ana", "ben")
+    here.store.lease = lease
+    await here.leave("lobby", "ana", 1012)
+    await here.stop()
+    await here.leave("lobby", "ben", 1012)
+    assert await here.store.people("lobby") == ({"ana": 1, "ben": 1} if stay else {})
+
+
+@in_loop
+async def test_a_store_that_says_nothing_of_a_lease_has_none(monkeypatch):
+    monkeypatch.delattr(MemoryStore, "lease")
+    here = await present("ana")
+    await here.stop()
+    await here.leave("lobby", "ana", None)
+    assert await here.store.people("lobby") == {}
