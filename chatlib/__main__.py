@@ -46,7 +46,7 @@ STORE, SECRET = "CHATLIB_STORE", "CHATLIB_SECRET"  # where `chatlib.rooms` looks
 # What an acknowledged message survives, by how durable a store is.
 WORTH = {
     "disk": "an acknowledged message is on the disk",
-    "second": "an acknowledged message survives a crash, and a power cut about a second later",
+    "second": "an acknowledged message survives a crash here, and a power cut some seconds later",
     "memory": "an acknowledged message is in memory, and ends with the process that has it",
     "unknown": "nobody knows what an acknowledged message survives",
 }

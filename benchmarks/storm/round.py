@@ -29,7 +29,7 @@ from chatlib.lab import FaultProxy
 
 BACKINGS: dict[str, type[Backing]] = {"sqlite": SQLite, "redis": Redis, "memory": Memory}
 BEAT_SECONDS = 1.0
-CALM_SECONDS = 120.0  # a guard: in which everybody has caught up, once all is well again
+CALM_SECONDS = 60.0  # a guard: in which everybody has caught up, once all is well again
 PRESENCE_SECONDS = 15.0  # another one: the name of a lost connection stays for a while
 
 
