@@ -28,6 +28,7 @@ def build(folder: Path, *, jobs: str = "auto") -> int:
     source, html = folder / "source", folder / "html"
     Stage(ROOT, source, folder / "diagrams").make()
     options = ["--fail-on-warning", "--nitpicky", "--quiet", "--jobs", jobs]
+    options += ["-D", f"html_extra_path={source / '_extra'}"]
     places = ["-c", str(SITE), "-d", str(folder / "doctrees"), str(source), str(html)]
     return build_main([*options, "-b", "html", *places])
 

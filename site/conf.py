@@ -29,7 +29,7 @@ extensions = [
 ]
 language = "en"
 smartquotes_action = "D"  # dashes alone: a quotation mark has to be what one copies
-exclude_patterns = ["_raw", "_extra"]
+exclude_patterns = ["_raw", "_extra"]  # files to download, and pages that are ready
 
 # Notebooks and Markdown
 nb_execution_mode = "off"
@@ -57,7 +57,6 @@ toc_object_entries_show_parents = "hide"
 # Pages
 html_theme = "furo"
 html_static_path = ["static"]
-html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False

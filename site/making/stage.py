@@ -103,6 +103,7 @@ class Stage:
         """Return a page of the site's own with what stands in its places `{{ … }}`."""
         chapter_list = [f"{number(path)}{titles[path]} </{path}>" for path in self.notebooks]
         library = [f"/{page}" for page in self.manual if self.in_library(page)]
+        shipping = [*self.found("notebooks/09_*.ipynb"), *self.recipes]
         places = {
             "chapters": "\n".join(chapter_list),
             "library": "\n".join(library),
@@ -111,7 +112,8 @@ class Stage:
             "table of chapters": relinked(
                 self.manual[f"manual/{slug(ON_START)}.md"].body, self.resolver("README.md", page)
             ),
-            "questions of the chapters": self.questions(page),
+            "questions of the chapters": self.headings(page, self.notebooks, r"##+ (.+\?)"),
+            "recipes and their headings": self.headings(page, shipping, r"## (.+)"),
         }
         for name, content in places.items():
             text = text.replace(f"{{{{ {name} }}}}", content.strip())
@@ -128,15 +130,16 @@ class Stage:
         rest = [page for page in rest if self.manual[page].title != ON_START]
         return [*rest, *(path for path in self.texts if "/" not in path)]
 
-    def questions(self, page: str) -> str:
-        """Return a list of the headings in the chapters that are questions, each a link."""
+    def headings(self, page: str, paths: list[str], pattern: str) -> str:
+        """Return a list of the headings in the files at `paths` that match, each a link."""
         lines = []
-        for path in self.notebooks:
-            for cell in nbformat.read(self.root / path, 4).cells:
-                headings = re.findall(r"^##+ (.+\?)$", cell.source, re.MULTILINE)
-                if cell.cell_type == "markdown":
-                    target = from_page(page, path)
-                    lines += [f"- [{text}]({target}#{slug(text)})" for text in headings]
+        for path in paths:
+            text = self.read(path)
+            if path.endswith(".ipynb"):
+                cells = nbformat.reads(text, 4).cells
+                text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+            for heading in re.findall(f"^{pattern}$", without_fences(text), re.MULTILINE):
+                lines.append(f"- [{heading}]({from_page(page, path)}#{slug(heading)})")
         return "\n".join(lines)
 
     def resolver(self, path: str, page: str, *, own: bool = False):  # type: ignore[no-untyped-def]
@@ -226,6 +229,11 @@ class Stage:
 def from_page(page: str, place: str) -> str:
     """Return the path of `place` as seen from `page`."""
     return posixpath.relpath(place, posixpath.dirname(page) or ".")
+
+
+def without_fences(text: str) -> str:
+    """Return Markdown without its blocks of code, in which a `#` is no heading."""
+    return re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def number(path: str) -> str:
