@@ -44,6 +44,7 @@ myst_heading_slug_func = "making.links.slug"
 
 # Reference
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["uvicorn_worker"]  # what chatlib.worker stands on; not on Windows
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
@@ -56,6 +57,7 @@ toc_object_entries_show_parents = "hide"
 
 # Pages
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # Furo's own underlines names, as if they were links
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]

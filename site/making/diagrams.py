@@ -6,8 +6,11 @@ of the two its page is.
 """
 
 import hashlib
+import multiprocessing
+import os
 import re
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import mermaidx
@@ -40,9 +43,19 @@ def draw(sources: Iterable[str], folder: Path) -> None:
     if not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = mermaidx.render_many(missing)
-    for source, diagram in zip(missing, drawn, strict=True):
-        file_of(source, folder).write_text(finished(diagram.svg()), "utf-8")
+    # mermaidx.render_many draws in this process only, one after the other. No fork: its engine has
+    # threads.
+    spawn = multiprocessing.get_context("spawn")
+    workers = min(len(missing), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        for source, svg in zip(missing, pool.map(svg_of, missing), strict=True):
+            file_of(source, folder).write_text(finished(svg), "utf-8")
+
+
+def svg_of(source: str) -> str:
+    """Return the picture of a diagram."""
+    svg: str = mermaidx.render(source).svg()
+    return svg
 
 
 def finished(svg: str) -> str:

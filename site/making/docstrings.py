@@ -26,6 +26,8 @@ def read_as_written(
         lines: are changed in place.
     """
     lines[:] = converted("\n".join(lines)).split("\n")
+    if what in ("property", "attribute"):
+        lines.insert(0, "")  # else Napoleon takes what is before a colon for its type
 
 
 def converted(text: str) -> str:
@@ -42,7 +44,7 @@ def converted(text: str) -> str:
 def block(code: str) -> str:
     """Return lines that are set in as a block of code."""
     lexer = "python" if re.search(r"^\s*(class|def|import|from|with|\w+ = )", code, re.M) else "text"
-    return f".. code-block:: {lexer}\n\n{textwrap.indent(textwrap.dedent(code), '    ')}\n\n"
+    return f".. code-block:: {lexer}\n\n{textwrap.indent(textwrap.dedent(code).strip(), '    ')}\n\n"
 
 
 def inline(text: str) -> str:
