@@ -14,8 +14,8 @@ from making.links import relinked
 MERMAID = "text/vnd.mermaid"
 CHART_WORDS = "chatlib-chart"  # the class of what JupyterLab gets beside a chart
 NO_PAGE = (
-    '<div class="no-page" role="note"><p><strong>A page stands here when you run the notebook</strong>: '
-    "{title}, from the server that the chapter started. It is live: you type in it, and see what "
+    '<div class="no-page" role="note"><p><strong>When you run the notebook, a page stands here</strong>'
+    ": {title}, from the server that the chapter started. It is live: you type in it, and see what "
     "crosses. <code>make lab</code> opens the course.</p></div>"
 )
 
@@ -36,7 +36,9 @@ def diagrams_in(notebook: NotebookNode) -> Iterator[str]:
                 yield output.data[MERMAID]
 
 
-def prepare(notebook: NotebookNode, resolve: Callable[[str], str], pictures: Path, uri: str) -> None:
+def prepare(
+    notebook: NotebookNode, resolve: Callable[[str], str], pictures: Path, uri: str
+) -> None:
     """Change `notebook` into what a page shows of it.
 
     Args:
@@ -61,7 +63,9 @@ def prepare(notebook: NotebookNode, resolve: Callable[[str], str], pictures: Pat
 def wanted(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Return `outputs` without the words of charts: here they are the pictures' own."""
     return [
-        output for output in outputs if CHART_WORDS not in output.get("data", {}).get("text/html", "")
+        output
+        for output in outputs
+        if CHART_WORDS not in output.get("data", {}).get("text/html", "")
     ]
 
 

@@ -59,7 +59,7 @@ def svg_of(source: str) -> str:
 
 
 def finished(svg: str) -> str:
-    """Return `svg` as an image: with the size of its box, since 100 % is none, and words centred."""
+    """Return `svg` as an image: words centred, the size of its box in place of 100 %."""
     box = re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"', svg)
     if box is None:
         raise ValueError(f"a picture has no viewBox: {svg[:200]}")

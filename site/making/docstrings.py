@@ -36,15 +36,17 @@ def converted(text: str) -> str:
     What stands between backticks is code; a block that is set in below a paragraph is code too.
     """
     parts = re.split(r"(?<=\S\n\n)((?: {4}.*\n|\n)+(?: {4}.*)?)", text)
-    return "".join(
-        block(part) if number % 2 else inline(part) for number, part in enumerate(parts)
-    )
+    return "".join(block(part) if number % 2 else inline(part) for number, part in enumerate(parts))
 
 
 def block(code: str) -> str:
     """Return lines that are set in as a block of code."""
-    lexer = "python" if re.search(r"^\s*(class|def|import|from|with|\w+ = )", code, re.M) else "text"
-    return f".. code-block:: {lexer}\n\n{textwrap.indent(textwrap.dedent(code).strip(), '    ')}\n\n"
+    lexer = (
+        "python" if re.search(r"^\s*(class|def|import|from|with|\w+ = )", code, re.M) else "text"
+    )
+    return (
+        f".. code-block:: {lexer}\n\n{textwrap.indent(textwrap.dedent(code).strip(), '    ')}\n\n"
+    )
 
 
 def inline(text: str) -> str:
@@ -76,7 +78,9 @@ def without_annotated(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """Show `Annotated[X, …]` as `X`: what is beside the type is for FastAPI, not for readers."""
-    shown = re.sub(r"Annotated\[((?:[^\[\],]|\[[^\]]*\])+), [^=]*\](?= =|\)|, )", r"\1", signature or "")
+    shown = re.sub(
+        r"Annotated\[((?:[^\[\],]|\[[^\]]*\])+), [^=]*\](?= =|\)|, )", r"\1", signature or ""
+    )
     return (shown if signature else signature), returns
 
 

@@ -54,7 +54,9 @@ def protocol() -> tuple[str, str]:
 
 def commands() -> str:
     """Return the page with what `python -m chatlib` takes."""
-    shown = "\n\n".join(f"## {title}\n\n```text\n{told(*of)}\n```" for title, of in COMMANDS.items())
+    shown = "\n\n".join(
+        f"## {title}\n\n```text\n{told(*of)}\n```" for title, of in COMMANDS.items()
+    )
     return f"# The command line\n\n{shown}\n"
 
 

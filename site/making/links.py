@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 
-FENCE_OR_CODE = r"^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)[`~]*\s*?$|(?P<tick>`+)[^`].*?(?<!`)(?P=tick)(?!`)"
+FENCE_OR_CODE = (
+    r"^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)[`~]*\s*?$|(?P<tick>`+)[^`].*?(?<!`)(?P=tick)(?!`)"
+)
 LINK = r"\]\((?P<target>[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)\)"
 PATTERN = re.compile(f"{FENCE_OR_CODE}|{LINK}", re.MULTILINE | re.DOTALL)
 
@@ -18,7 +20,7 @@ def slug(heading: str) -> str:
 
 
 def relinked(text: str, resolve: Callable[[str], str]) -> str:
-    """Return the Markdown `text`, with `resolve` applied to the target of each link outside code."""
+    """Return the Markdown `text`; `resolve` was applied to each link's target outside code."""
 
     def replace(match: re.Match[str]) -> str:
         target = match["target"]

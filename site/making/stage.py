@@ -5,15 +5,16 @@ where they are, and keep their places, so that links between them go on to hold.
 that is no page makes it one, with its code.
 """
 
-import os
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 
 from making import chapters, diagrams, generated, manual
 from making.links import relinked, slug
+from making.lists import from_page, headings_in, index_of_code, is_text, number
 
 PICTURES = (".png", ".svg", ".jpg", ".gif", ".webp")
 TO_PRINT, CHEAT_SHEET = "handouts/to_print.html", "reference/cheat_sheet.md"
@@ -87,7 +88,7 @@ class Stage:
         for path in self.found("deploy/**/*"):
             if path not in self.recipes and is_text(self.root / path):
                 self.code_page(path)
-        self.write(FILES, self.index_of_code())
+        self.write(FILES, index_of_code(self.code))
         self.clean()
 
     def generate(self) -> None:
@@ -132,17 +133,13 @@ class Stage:
 
     def headings(self, page: str, paths: list[str], pattern: str) -> str:
         """Return a list of the headings in the files at `paths` that match, each a link."""
-        lines = []
-        for path in paths:
-            text = self.read(path)
-            if path.endswith(".ipynb"):
-                cells = nbformat.reads(text, 4).cells
-                text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-            for heading in re.findall(f"^{pattern}$", without_fences(text), re.MULTILINE):
-                lines.append(f"- [{heading}]({from_page(page, path)}#{slug(heading)})")
-        return "\n".join(lines)
+        return "\n".join(
+            f"- [{heading}]({from_page(page, path)}#{slug(heading)})"
+            for path in paths
+            for heading in headings_in(self.read(path), path, pattern)
+        )
 
-    def resolver(self, path: str, page: str, *, own: bool = False):  # type: ignore[no-untyped-def]
+    def resolver(self, path: str, page: str, *, own: bool = False) -> Callable[[str], str]:
         """Return what says, for a link in the file `path`, what it is in `page`."""
 
         def resolve(target: str) -> str:
@@ -202,14 +199,6 @@ class Stage:
             self.write(self.code[path], generated.code_page(path, text))
         return self.code[path]
 
-    def index_of_code(self) -> str:
-        """Return the page that lists the files with code."""
-        pages = "\n".join(f"{path} </{self.code[path]}>" for path in sorted(self.code))
-        return (
-            "# Files to copy\n\nRecipes for servers, and whole examples, as they are in the "
-            f"repository. Each can be downloaded.\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
-        )
-
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file, unless it is there: Sphinx reads again what is new."""
         self.written.add(name)
@@ -224,28 +213,3 @@ class Stage:
         for file in self.folder.rglob("*"):
             if file.is_file() and file.relative_to(self.folder).as_posix() not in self.written:
                 file.unlink()
-
-
-def from_page(page: str, place: str) -> str:
-    """Return the path of `place` as seen from `page`."""
-    return posixpath.relpath(place, posixpath.dirname(page) or ".")
-
-
-def without_fences(text: str) -> str:
-    """Return Markdown without its blocks of code, in which a `#` is no heading."""
-    return re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def number(path: str) -> str:
-    """Return the number of a chapter, before its title in a list."""
-    found = re.match(r"(\d\d)_", os.path.basename(path))  # noqa: PTH119 - a path of the site
-    return f"{found[1]} " if found else ""
-
-
-def is_text(path: Path) -> bool:
-    """Return whether the file at `path` can be read as text."""
-    try:
-        path.read_text("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

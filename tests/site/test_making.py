@@ -93,7 +93,9 @@ def test_a_page_of_a_server_becomes_a_text(tmp_path) -> None:  # type: ignore[no
 
 def test_the_words_of_a_chart_are_those_of_its_picture(tmp_path) -> None:  # type: ignore[no-untyped-def]
     words = new_output("display_data", {"text/html": "<p class=chatlib-chart>[chart] x</p>"})
-    picture = new_output("display_data", {"image/png": "eA=="}, metadata={"image/png": {"alt": "x"}})
+    picture = new_output(
+        "display_data", {"image/png": "eA=="}, metadata={"image/png": {"alt": "x"}}
+    )
     (cell,) = prepared(new_code_cell("x", outputs=[words, picture]), tmp_path=tmp_path)
     assert cell.outputs == [picture]
     assert cell.metadata["mystnb"]["image"] == {"alt": "x", "classes": "chart"}
@@ -135,5 +137,5 @@ def test_a_link_leads_to_where_its_target_is_on_the_site(project, target: str, f
 @pytest.mark.parametrize("target", ["../nothing.py", "../README.md#nothing", "../../outside.md"])
 def test_a_link_to_nothing_stops_the_build(project, target: str) -> None:  # type: ignore[no-untyped-def]
     page = "handouts/for_instructors.md"
-    with pytest.raises(StageError, match="nothing|outside"):
+    with pytest.raises(StageError, match=r"nothing|outside"):
         project.resolver(page, page)(target)
