@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from chatlib.core.hub.appends import Times
+from chatlib.core.times import Times
 from chatlib.core.hub.hub import Hub
 from chatlib.core.metrics.traffic import Traffic
 from chatlib.stores.store import Store

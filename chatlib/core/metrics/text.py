@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from chatlib.core.hub.appends import Times, name_of_bound
+from chatlib.core.times import Times, name_of_bound
 from chatlib.core.metrics.figures import Figure, Values
 
 Figures = Mapping[Figure, Values | Times]

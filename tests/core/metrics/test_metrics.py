@@ -16,7 +16,7 @@ from scrape import Scrape
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chatlib.core.hub.appends import BOUNDS, Times
+from chatlib.core.times import BOUNDS, Times
 from chatlib.core.hub.hub import Hub
 from chatlib.core.metrics import figures
 from chatlib.core.metrics.add import LACKING, add_metrics
