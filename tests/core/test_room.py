@@ -359,6 +359,25 @@ async def test_what_the_app_sends_itself_waits_while_the_line_is_full():
     assert member.line.texts == ["hello"]
 
 
+@in_loop
+async def test_one_who_was_cancelled_while_others_waited_before_it_keeps_nobody_waiting_after():
+    room = Room(limit=3000)
+    member = joined(room)
+    member.line.fill()
+    await room.publish("x" * 1000)
+    await room.publish("x" * 1000)
+    first, big = (asyncio.create_task(room.publish("x" * size)) for size in (500, 2800))
+    await turn()
+    big.cancel()
+    await turn()
+    member.line.full_after = 1  # it takes what there is, and no more
+    member.line.take()
+    await first
+    await turn()
+    assert room.stats.waiting_bytes < 1000
+    await room.publish("there is room for this")
+
+
 # Metrics and errors.
 
 

@@ -9,6 +9,7 @@ from chatlib.stores.store import NotKept, Receipt, Store, Unsure
 
 Outcome = Literal["kept", "again", "not_kept", "unsure"]
 
+
 class Appends:
     """Appends to a store, and counts them. What the store refuses to look at counts as none.
 

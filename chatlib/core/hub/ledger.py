@@ -6,22 +6,16 @@ from dataclasses import dataclass
 
 from chatlib.core.hub.liveroom import LiveRoom
 from chatlib.core.stats import Stats, total
-from chatlib.core.times import Times
 
 
-@dataclass(frozen=True)
-class HubStats:
-    """What a hub has done in this process, and what it does now.
+@dataclass(frozen=True, kw_only=True)
+class HubStats(Stats):
+    """What a hub has done in this process, in all rooms that there were, and what it does now.
 
     Attributes:
         rooms: how many rooms somebody hears through this process.
         members: how many connections are in them, each counted in each of its rooms.
         largest: how many are in the room that has most.
-        behind: for how many members something waits to be written.
-        waiting_bytes: how much of the logs waits to be written to a member.
-        delivered, sent_bytes, evicted, joined, left, times: as in `Stats` of a room, for all rooms
-            that there were.
-        fast: to how many of the members ready frames are written, past the server's `send`.
         joins: how many joins there were, by what the welcome said in `history`.
         repairs: how often a room read up what it had not been told of, or had no place for.
         lag: how many messages were in the store, and not yet given to the members here, when this
@@ -29,20 +23,10 @@ class HubStats:
     """
 
     rooms: int
-    members: int
     largest: int
-    behind: int
-    waiting_bytes: int
-    delivered: int
-    sent_bytes: int
-    evicted: dict[str, int]
     joins: dict[str, int]
     repairs: int
     lag: int
-    joined: int
-    left: int
-    fast: int
-    times: Times
 
 
 class Tally:
@@ -103,6 +87,7 @@ class Ledger:
             members=sum(stats.members for stats in now.stats),
             largest=max((stats.members for stats in now.stats), default=0),
             behind=sum(stats.behind for stats in now.stats),
+            waiting=sum(stats.waiting for stats in now.stats),
             waiting_bytes=sum(stats.waiting_bytes for stats in now.stats),
             delivered=sums.delivered,
             sent_bytes=sums.sent_bytes,
