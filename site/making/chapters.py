@@ -14,7 +14,7 @@ from making.links import relinked
 MERMAID = "text/vnd.mermaid"
 CHART_WORDS = "chatlib-chart"  # the class of what JupyterLab gets beside a chart
 NO_PAGE = (
-    '<div class="no-page" role="note"><p><strong>When you run the notebook, a page stands here</strong>'
+    '<div class="no-page" role="note"><p><strong>When you run the notebook, a page is here</strong>'
     ": {title}, from the server that the chapter started. It is live: you type in it, and see what "
     "crosses. <code>make lab</code> opens the course.</p></div>"
 )
