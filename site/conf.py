@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "making.docstrings",
+    "making.search",
 ]
 language = "en"
 smartquotes_action = "D"  # dashes alone: a quotation mark has to be what one copies

@@ -1,5 +1,6 @@
 """Docstrings as Sphinx reads them: they are plain text with backticks, and it expects more."""
 
+import inspect
 import re
 import textwrap
 from typing import Any
@@ -26,8 +27,21 @@ def read_as_written(
         lines: are changed in place.
     """
     lines[:] = converted("\n".join(lines)).split("\n")
-    if what in ("property", "attribute"):
-        lines.insert(0, "")  # else Napoleon takes what is before a colon for its type
+
+
+def read_property(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Undo what Napoleon does to a property: it takes the words before a colon for a type."""
+    if what == "property":
+        lines[:] = converted(inspect.getdoc(obj) or "").split("\n")
+
+
+def without_aliases(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the fields of a named tuple: all that Python says of each is its number."""
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
 def converted(text: str) -> str:
@@ -92,6 +106,8 @@ def forgive(app: Sphinx, env: Any, node: Any, contnode: Any) -> Any:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Read docstrings in this way, before Napoleon looks for their sections."""
     app.connect("autodoc-process-docstring", read_as_written, priority=400)
+    app.connect("autodoc-process-docstring", read_property, priority=600)
+    app.connect("autodoc-skip-member", without_aliases)
     app.connect("autodoc-process-signature", without_annotated)
     for fields in PyObject.doc_field_types:
         if fields.name == "variable":

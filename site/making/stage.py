@@ -114,6 +114,7 @@ class Stage:
                 self.manual[f"manual/{slug(ON_START)}.md"].body, self.resolver("README.md", page)
             ),
             "questions of the chapters": self.headings(page, self.notebooks, r"##+ (.+\?)"),
+            "recipes in short": self.headings(page, self.found("deploy/README.md"), r"## (.+)"),
             "recipes and their headings": self.headings(page, shipping, r"## (.+)"),
         }
         for name, content in places.items():

@@ -152,6 +152,7 @@ def test_every_page_fits_a_phone_and_asks_no_other_host(
     ("words", "page"),
     [
         ("1008", "notebooks/02_items.html"),
+        ("403 origin", "manual/who-may-connect-and-how-much.html"),
         ("nest_asyncio", "notebooks/00_start_here.html"),
         ("gather", "notebooks/05_fan_out.html"),
         ("redis", "manual/several-machines.html"),
@@ -164,7 +165,7 @@ def test_a_search_finds_the_page(
     tab = context.new_page()
     tab.goto(address)
     search_for(tab, words)
-    expect(tab.locator(f"#search-results a[href*='{page}']").first).to_be_visible()
+    expect(tab.locator(f"#search-results a[href*='{page}']").first).to_be_visible(timeout=GUARD_MS)
 
 
 def search_for(tab: Page, words: str) -> None:
@@ -183,7 +184,7 @@ def test_pages_and_search_work_from_files_without_a_server(browser: Browser, bui
     tab.goto((built / "index.html").as_uri())
     search_for(tab, "1008")
     found = tab.locator("#search-results a[href*='02_items.html']").first
-    expect(found).to_be_visible()
+    expect(found).to_be_visible(timeout=GUARD_MS)
     found.click()
     expect(tab.get_by_role("heading", name="Guard an item socket")).to_be_visible()
     context.close()
