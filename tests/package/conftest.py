@@ -71,6 +71,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
+def bare(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The wheel without anything that it needs."""
+    folder = tmp_path_factory.mktemp("bare")
+    return install(folder, built.wheel, "--no-index", "--no-deps")
+
+
+@pytest.fixture(scope="session")
 def beside_others(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The wheel, and the packages that these tests have, but not their chatlib."""
     folder = tmp_path_factory.mktemp("beside")
