@@ -58,6 +58,11 @@ def test_the_citation_is_of_this_version():
     assert CITATION["license"] == PROJECT["license"]
 
 
+def test_the_readme_names_the_wheel_of_this_version():
+    named = re.findall(r"chatlib-\S+?\.whl", (ROOT / "README.md").read_text("utf-8"))
+    assert set(named) == {f"chatlib-{PROJECT['version']}-py3-none-any.whl"}
+
+
 def test_nobody_is_made_up():
     """Nor is an address: until there is one, none is written down."""
     assert CITATION["authors"] == PROJECT["authors"] == [{"name": "The chatlib authors"}]
