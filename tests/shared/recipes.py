@@ -120,9 +120,7 @@ async def in_a_room(port, name, **options):
     """Connect to the lobby, and give the connection once it is welcomed."""
     headers = {"Authorization": f"Bearer {Tokens(SECRET).sign(name, 60)}"}
     url = f"ws://127.0.0.1:{port}/rooms/lobby?last=0"
-    async with websockets.connect(
-        url, proxy=None, additional_headers=headers, **options
-    ) as client:
+    async with websockets.connect(url, proxy=None, additional_headers=headers, **options) as client:
         assert json.loads(await client.recv())["type"] == "welcome"
         yield client
 
