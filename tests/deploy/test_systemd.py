@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 import websockets
@@ -130,7 +130,7 @@ def test_a_client_that_connects_while_the_server_is_replaced_waits_and_gets_in(s
         assert await asyncio.to_thread(old.status) == 0
         async with asyncio.TaskGroup() as group:
             # Nobody serves, and it is not refused: it has a connection, and no answer yet.
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
             knocking = group.create_task(welcome(port, "bea"))
             with start(sock, tmp_path) as new:
                 await knocking
@@ -153,15 +153,15 @@ def test_a_reload_replaces_all_workers_and_refuses_nobody(sock, tmp_path):
     workers = int(COMMAND[COMMAND.index("--workers") + 1])
 
     async def knock(reloaded):
-        """Come and go until the reload is over; return how often one was let in."""
-        times = 0
+        """Come and go until the reload is over; return how it went."""
+        ends = Counter()
         while not reloaded.done():
             try:
-                async with in_a_room(port, f"guest {times}"):
-                    times += 1
-            except websockets.ConnectionClosed as closed:  # in, and told at once that it ends
-                assert closed.rcvd.code == 1012
-        return times
+                async with in_a_room(port, f"guest {ends.total()}"):
+                    ends["let in"] += 1
+            except websockets.ConnectionClosed as closed:
+                ends[closed.rcvd.code] += 1  # let in, and told at once that it ends
+        return ends
 
     async def scenario(server):
         async with in_a_room(port, "ana") as ana:
@@ -170,7 +170,9 @@ def test_a_reload_replaces_all_workers_and_refuses_nobody(sock, tmp_path):
             reloaded = asyncio.ensure_future(
                 asyncio.to_thread(server.wait_for, r"Finished server process", workers)
             )
-            assert await knock(reloaded) > 0
+            ends = await knock(reloaded)
+            assert ends["let in"] > 0
+            assert set(ends) <= {"let in", 1012}
             assert await close_code(ana) == 1012
             await reloaded
 

@@ -74,12 +74,12 @@ class Running:
     def wait_for(self, pattern, count=1):
         """Return what matches `pattern` once it was printed `count` times."""
         with self._more:
-            found = self._more.wait_for(
+            self._more.wait_for(
                 lambda: len(re.findall(pattern, self.printed)) >= count or "\0" in self.printed,
                 GUARD_SECONDS,
             )
         matches = re.findall(pattern, self.printed)
-        assert found and len(matches) >= count, f"{pattern} was not printed:\n{self.printed}"
+        assert len(matches) >= count, f"{pattern} was not printed:\n{self.printed}"
         return matches
 
     def send(self, number):
