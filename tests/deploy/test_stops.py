@@ -11,6 +11,7 @@ from recipes import (
     close_code,
     free_port,
     in_a_room,
+    knock,
     listening_socket,
     run_async,
 )
@@ -33,7 +34,7 @@ async def deaf(websocket: WebSocket):
 """
 
 
-def test_gunicorn_replaces_its_workers_at_sighup_and_ends_with_0_at_sigterm(tmp_path):
+def test_gunicorn_replaces_its_workers_at_sighup_and_refuses_nobody_and_ends_with_0(tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"]
     command += ["chatlib.rooms:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "7"]
@@ -42,8 +43,12 @@ def test_gunicorn_replaces_its_workers_at_sighup_and_ends_with_0_at_sigterm(tmp_
     async def scenario(server):
         async with in_a_room(port, "ana") as ana:
             server.send(signal.SIGHUP)
+            ended = asyncio.create_task(
+                asyncio.to_thread(server.wait_for, "Application shutdown complete")
+            )
+            assert await knock(port, ended) > 0
+            await ended
             assert await close_code(ana) == 1012
-        await asyncio.to_thread(server.wait_for, "Application startup complete", 2)
         async with in_a_room(port, "ana") as ana:
             server.send(signal.SIGTERM)
             assert await close_code(ana) == 1012
@@ -67,7 +72,9 @@ def deaf(folder, sock):
 
 
 def connect(sock):
-    return websockets.connect(f"ws://127.0.0.1:{sock.getsockname()[1]}/ws", proxy=None)
+    return websockets.connect(
+        f"ws://127.0.0.1:{sock.getsockname()[1]}/ws", proxy=None, open_timeout=None
+    )
 
 
 def test_a_handler_that_does_not_end_keeps_uvicorn_for_no_longer_than_the_environment_says(

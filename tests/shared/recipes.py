@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import websockets
@@ -20,7 +21,7 @@ from chatlib.core.rooms.identity import Tokens
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
-GUARD_SECONDS = 20.0
+GUARD_SECONDS = 60.0
 SECRET = "a secret that is known to all tests"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -116,13 +117,31 @@ def status_of(port, path):
 
 
 @contextlib.asynccontextmanager
-async def in_a_room(port, name, **options):
+async def in_a_room(port, name):
     """Connect to the lobby, and give the connection once it is welcomed."""
     headers = {"Authorization": f"Bearer {Tokens(SECRET).sign(name, 60)}"}
     url = f"ws://127.0.0.1:{port}/rooms/lobby?last=0"
-    async with websockets.connect(url, proxy=None, additional_headers=headers, **options) as client:
+    # A client may have to wait until a server has started; `run_async` has the guard.
+    options = {"proxy": None, "additional_headers": headers, "open_timeout": None}
+    async with websockets.connect(url, **options) as client:
         assert json.loads(await client.recv())["type"] == "welcome"
         yield client
+
+
+async def knock(port, event):
+    """Come and go until the future `event` is done; return how often one was let in.
+
+    Who is let in may be told at once that the server restarts. Nobody may be refused.
+    """
+    ends = Counter()
+    while not event.done():
+        try:
+            async with in_a_room(port, f"guest {ends.total()}"):
+                ends["let in"] += 1
+        except websockets.ConnectionClosed as closed:
+            ends[closed.rcvd.code if closed.rcvd else 1006] += 1
+    assert set(ends) <= {"let in", 1012}
+    return ends["let in"]
 
 
 async def close_code(client):
