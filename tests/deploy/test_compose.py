@@ -4,19 +4,23 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 from container import Container, bound_of
 from recipes import (
     DEPLOY,
+    GUARD_SECONDS,
     SECRET,
     Running,
     free_port,
     in_a_room,
+    listening_socket,
     run_async,
     status_of,
 )
@@ -89,21 +93,40 @@ def test_what_is_acknowledged_by_redis_as_it_is_started_here_is_on_the_disk(redi
     assert caplog.messages == []
 
 
-def test_redis_is_healthy_while_it_answers_and_no_longer(redis):
-    port, server = redis
+@pytest.fixture
+def healthy():
+    """Whether the Redis at a port is healthy, as the check of the file sees it."""
     kind, program, *arguments = REDIS["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "redis-cli")
     if shutil.which(program) is None:
         pytest.skip(f"there is no {program} here. On Debian and Ubuntu: apt install redis-tools")
-    check = [program, "-p", port, *arguments]
 
-    def healthy():
-        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+    def check(port):
+        command = [program, "-p", port, *arguments]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    assert healthy()
-    server.send(15)
+    return check
+
+
+def test_redis_is_healthy_while_it_answers_and_no_longer(redis, healthy):
+    port, server = redis
+    assert healthy(port)
+    server.send(signal.SIGTERM)
     server.status()
-    assert not healthy()
+    assert not healthy(port)
+
+
+def test_a_redis_that_still_reads_its_file_is_not_healthy(healthy):
+    def answer(sock):
+        connection, _ = sock.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n")
+
+    with listening_socket() as sock, ThreadPoolExecutor() as threads:
+        answered = threads.submit(answer, sock)
+        assert not healthy(str(sock.getsockname()[1]))
+        answered.result(GUARD_SECONDS)
 
 
 @pytest.fixture
