@@ -6,12 +6,13 @@ import logging
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from check_jsonschema import main as check
+from click.testing import CliRunner
 from container import Container, bound_of
 from recipes import (
     DEPLOY,
@@ -35,9 +36,8 @@ PROXY, APP, REDIS = (COMPOSE["services"][name] for name in ("proxy", "app", "red
 
 
 def test_the_file_has_the_schema_of_compose():
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    ran = subprocess.run([*check, FILE], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = CliRunner().invoke(check, ["--builtin-schema", "vendor.compose-spec", str(FILE)])
+    assert ran.exit_code == 0, ran.output
 
 
 def test_all_that_is_named_is_there():
@@ -101,11 +101,11 @@ def healthy():
     if shutil.which(program) is None:
         pytest.skip(f"there is no {program} here. On Debian and Ubuntu: apt install redis-tools")
 
-    def check(port):
+    def is_healthy(port):
         command = [program, "-p", port, *arguments]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    return check
+    return is_healthy
 
 
 def test_redis_is_healthy_while_it_answers_and_no_longer(redis, healthy):

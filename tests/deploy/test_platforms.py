@@ -1,5 +1,6 @@
 """The files in deploy/platforms, as far as they can be judged without the platforms."""
 
+import re
 import tomllib
 
 import pytest
@@ -71,3 +72,17 @@ def test_there_is_no_secret_in_a_file():
     assert set(FLY["env"]) == {"PORT"}
     assert set(RENDER_VARIABLES["CHATLIB_SECRET"]) == {"key", "generateValue"}
     assert set(RENDER_VARIABLES["CHATLIB_STORE"]) == {"key", "sync"}
+
+
+def test_each_fact_has_a_source_that_is_listed_and_each_source_is_one_of_a_fact():
+    text = (DEPLOY / "README.md").read_text("utf-8").partition("## Platforms")[2]
+    listed = re.findall(r"^\[(\d+)\]: https://\S+$", text, re.MULTILINE)
+    assert set(re.findall(r"\[(\d+)\](?!:)", text)) == set(listed)
+    assert listed == [str(number) for number in range(1, len(listed) + 1)]
+
+
+def test_what_the_readme_links_to_is_there():
+    text = (DEPLOY / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [link for link in links if not (DEPLOY / link).exists()] == []
+    assert "platforms/fly.toml" in links

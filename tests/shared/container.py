@@ -1,6 +1,7 @@
 """The Dockerfile in deploy/docker, taken apart, and its command run as in a container."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -105,6 +106,7 @@ class Container:
         self.process.__exit__(*exc_info)
 
 
+@functools.cache
 def in_namespaces():
     """Return what makes a command the first process of its own, without root; empty if not here."""
     programs = ["unshare", "setpriv"]
