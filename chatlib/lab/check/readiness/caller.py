@@ -71,7 +71,7 @@ class Place:
         where = {"sock": sock} if sock is not None else {"host": host, "port": port}
         # What nobody reads stays in the kernel, but for this.
         return await asyncio.open_connection(
-            **where,  # type: ignore[arg-type]
+            **where,
             ssl=context,
             server_hostname=name,
             limit=TINY if receive_buffer else 1 << 16,
@@ -144,6 +144,8 @@ class Caller:
         self.code = code or LOST
         self.messages.put_nowait(None)
         self.ended.set()
+        for waiting in self.pongs.values():
+            waiting.set()
 
     async def _frame(self) -> tuple[int, bytes]:
         first, second = await self.reader.readexactly(2)
@@ -164,27 +166,39 @@ class Caller:
         data = payload.encode() if isinstance(payload, str) else payload
         frame = Frame(opcode, data, fin=fin).serialize(mask=True)
         # An extension sets this bit, and a frame of nobody's is not let through with it.
-        self.writer.write(bytes((frame[0] | 0x40 * deflated,)) + frame[1:])
+        self.write_raw(bytes((frame[0] | 0x40 * deflated,)) + frame[1:])
+
+    def write_raw(self, data: bytes) -> None:
+        """Write what may be no whole frame; nothing, where the connection has ended."""
+        if not self.writer.transport.is_closing():
+            self.writer.write(data)
 
     def announce(self, size: int) -> None:
         """Write the head of a text frame of at least 64 KiB, whose mask changes no byte."""
-        self.writer.write(bytes((0x80 | TEXT, 0x80 | 127)) + size.to_bytes(8) + bytes(4))
+        self.write_raw(bytes((0x80 | TEXT, 0x80 | 127)) + size.to_bytes(8) + bytes(4))
 
     async def send(self, payload: str | bytes, opcode: Opcode = TEXT, **more: bool) -> None:
         """Write a frame, and wait until the kernel takes it. Nothing is raised at the end."""
         self.write(payload, opcode, **more)
         await self.flush()
 
-    async def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            await self.writer.drain()
+    async def flush(self, seconds: float | None = None) -> bool:
+        """Wait until the kernel takes what is written, and return whether it does, in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.writer.drain()
+        except OSError:
+            return False
+        return True
 
     async def pong(self, seconds: float) -> bool:
-        """Return whether a ping is answered in time."""
+        """Return whether a ping is answered in time, and the connection has not ended."""
         payload = b"%d" % next(self.numbers)
         came = self.pongs[payload] = asyncio.Event()
+        if self.code is not None:
+            return False
         await self.send(payload, PING)
-        return await happens(came, seconds)
+        return await happens(came, seconds) and self.code is None
 
     async def hears(self, seconds: float) -> str | bytes | None:
         """Return the next message, or None if none comes in time, or at all."""

@@ -14,7 +14,6 @@ FLOOD = 5000  # messages that one client sends at once
 CAP = 300  # connections from one address
 HEAD_SECONDS = 15.0  # how long a server may wait for the head of a request
 STOP_SECONDS = 10.0  # how long a process may take to end once its clients are told
-SERVER = "--ws chatlib.core.fanout:FanoutProtocol --ws-max-size 65536"
 
 
 @dataclass(frozen=True)
@@ -45,44 +44,44 @@ CHECKLIST: dict[str, Point] = {
         "path='/ws', say, names the WebSocket, and headers={…} brings what lets a client in",
     ),
     "origin": point(
-        "a page of another site is refused before accept, and no other client is",
+        "a page of another site is refused, and nobody else is",
         "app.add_middleware(Guard); pages of yours on another host: Guard(origins=['https://…'])",
     ),
     "size": point(
-        "a message that is too big closes its connection with 1009",
+        "a message that is too big is closed with 1009",
         "app.add_middleware(Guard), or uvicorn's option --ws-max-size 65536",
         "loopback",
     ),
     "fragments": point(
-        "a message in fragments that never ends is closed with 1009",
+        "fragments without an end are closed with 1009",
         "uvicorn's option --ws-max-size 65536: what is no whole message yet, no app can see",
         "loopback",
     ),
     "inflates": point(
-        "a small compressed message that becomes a huge one is closed with 1009",
+        "a small message that inflates is closed with 1009",
         "uvicorn's option --ws-max-size 65536: it stops while it decompresses",
         "loopback",
     ),
     "bad_input": point(
-        "bad input gets an answer, or a close with 1003, 1007 or 1008, and nobody else notices",
+        "bad input is answered, or closed with 1003, 1007 or 1008",
         "text = await receive_text(websocket), from chatlib.core.messages, closes with 1003; what "
         "is no JSON: except ValueError, and answer it",
         "loopback",
     ),
     "traceback": point(
-        "no bad input leaves a traceback in the log",
+        "nothing of all this leaves a traceback in the log",
         "catch what bad input raises, around the line that takes it apart; redact_logs() makes "
         "one line of text that is not UTF-8",
         "loopback",
         "log",
     ),
     "flood": point(
-        "a flood from one client is ended, or slowed, while another client is answered",
+        "who floods is ended or slowed, and others are answered",
         "app.add_middleware(Guard, messages_per_second=20)",
         "loopback",
     ),
     "slow": point(
-        "a client that never reads is cut off or costs little, and another one hears meanwhile",
+        "who never reads holds up nobody, and costs little",
         "broadcast with chatlib's ConnectionManager, or a Room: no `await` of one client's "
         "send_text(…) holds up the others",
         "loopback",
@@ -121,7 +120,7 @@ CHECKLIST: dict[str, Point] = {
         "add_ops(app), from chatlib, adds /livez, /healthz, /readyz and /metrics",
     ),
     "metrics": point(
-        "/metrics is there, for Prometheus",
+        "/metrics answers, for Prometheus",
         "add_ops(app), from chatlib, adds /livez, /healthz, /readyz and /metrics",
     ),
     "frames": point(
@@ -131,19 +130,19 @@ CHECKLIST: dict[str, Point] = {
         "server",
     ),
     "unready": point(
-        "after SIGTERM /readyz says 503, or no new client is let in",
+        "after SIGTERM /readyz says 503, or nobody is let in",
         "add_ops(app, drain=5): the server goes on for 5 seconds, and /readyz says 503 meanwhile",
         "server",
         "process",
     ),
     "told": point(
-        "after SIGTERM every client is told 1012 or 1001, even where one reads nothing",
+        "after SIGTERM every client is told 1012 or 1001",
         "end no handler without a close frame, and run uvicorn, which sends 1012",
         "server",
         "process",
     ),
     "stops": point(
-        "the process ends within 10 seconds then, even where one client reads nothing",
+        "then the process ends within 10 s, whoever stalls",
         "uvicorn's option --timeout-graceful-shutdown 5: it waits for handlers for ever otherwise",
         "server",
         "process",

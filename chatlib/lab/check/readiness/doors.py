@@ -1,6 +1,7 @@
 """Who is let in, what the log says of it, and what an operator may ask."""
 
 import asyncio
+import re
 import secrets
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ AT_A_TIME = 25  # handshakes
 CALM_SECONDS = 5.0
 FOREIGN = "https://evil.example"
 NO_CONTEXT = {"server_no_context_takeover", "client_no_context_takeover"}
+ADDRESS = re.compile(r"^.*?(?=\")")  # in front of what uvicorn logs of a connection
 TOO_MANY = {403, 429, 503}
 
 
@@ -64,8 +66,8 @@ async def secret_in_log(bench: Bench) -> None:
     """What came of `secret`, once all is logged."""
     line = next((each for each in bench.target.log().splitlines() if bench.marker in each), "")
     if bench.marker and line:
-        line = line.replace(bench.marker, "…")
-        raise Wrong(f"no value of {bench.secret!r} in the log", line.strip()[:90])
+        line = ADDRESS.sub("", line.replace(bench.marker, "…")).strip()
+        raise Wrong(f"no value of {bench.secret!r} in the log", line[:90])
 
 
 async def alive(bench: Bench) -> None:
@@ -106,7 +108,9 @@ async def frames(bench: Bench) -> None:
     if "permessage-deflate" not in agreed:
         raise NotLookedAt("compression is off here, and by that it is known from outside")
     if not agreed >= NO_CONTEXT:
-        raise Wrong("FanoutProtocol", f"another protocol, by how it compresses: {caller.extensions}")
+        raise Wrong(
+            "FanoutProtocol", f"another protocol, by how it compresses: {caller.extensions}"
+        )
 
 
 async def cap(bench: Bench) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.command import Command
-from chatlib.lab.check.readiness.run import Readiness, Wishes, report_on_target
-from chatlib.lab.check.readiness.targets import Address, Headers, Served, Target
+from chatlib.lab.check.readiness.run import Readiness, Wishes, points, report_on_target
+from chatlib.lab.check.readiness.targets import Address, Served, Target
 from chatlib.lab.check.report import APP, Rule, no_attempt, with_remarks
 from chatlib.lab.check.tools.doors import what_is_no_app
 from chatlib.lab.check.tools.wrong import Wrong
@@ -24,7 +24,7 @@ def report_on_readiness(name: str, subject: Any, wishes: Wishes) -> Readiness:
     except (ServerError, Wrong) as error:
         hint = getattr(error, "hint", None) or "the message is that of the app, or of its command"
         start = Rule("the app starts", hint, no_attempt, essential=True)
-        rules = [Rule(point.says, point.hint, no_attempt) for point in CHECKLIST.values()]
+        rules = [Rule(point.says, point.hint, no_attempt) for _, point in points(wishes)]
         lines = [(start, "✗", str(error)), *((rule, "·", "not tried yet") for rule in rules)]
         return Readiness(name, lines)  # type: ignore[arg-type]
     try:

@@ -5,11 +5,19 @@ import contextlib
 
 from websockets.frames import Frame
 
-from chatlib.lab.check.readiness.bench import ANSWER_SECONDS, Bench, NotLookedAt, Remark, outcome
-from chatlib.lab.check.readiness.caller import PING, TEXT, Caller
+from chatlib.lab.check.readiness.bench import (
+    ANSWER_SECONDS,
+    QUIET_SECONDS,
+    Bench,
+    NotLookedAt,
+    Remark,
+    outcome,
+)
+from chatlib.lab.check.readiness.caller import LOST, PING, TEXT, Caller
 from chatlib.lab.check.readiness.checklist import FLOOD, HEAD_SECONDS
 from chatlib.lab.check.tools.wrong import Wrong
 
+BEFORE = "look at bad input first: the app has not got over it"
 BATCH = 250  # frames that are written at a time
 MEGABYTE = 1 << 20
 BIG = 16 * 1024  # of a message that shall fill the connection of one who does not read
@@ -26,6 +34,7 @@ STUCK_SECONDS = 2.0  # after which a server reads no more
 
 async def flood(bench: Bench) -> None:
     async with bench.caller() as witness, bench.caller() as culprit:
+        await bench.expect_answer(witness, "a client, before the flood", hint=BEFORE)
         flooding = asyncio.create_task(pour(bench, culprit))
         try:
             await bench.expect_answer(witness, "another client, while one floods")
@@ -49,8 +58,7 @@ async def pour(bench: Bench, culprit: Caller) -> None:
     for _ in range(0, FLOOD, BATCH):
         for _ in range(BATCH):
             culprit.write(bench.message()[0])
-        await culprit.flush()
-        if culprit.code is not None:
+        if not await culprit.flush() or culprit.code is not None:
             return
 
 
@@ -58,46 +66,74 @@ async def slow(bench: Bench) -> None:
     if not bench.fans_out:
         hint = "" if bench.say else "; say='…' may be a message that others hear"
         raise NotLookedAt(f"what one client says here, no other hears{hint}")
-    async with bench.caller() as witness, bench.caller(reads=False) as stalled:
-        before, pushed = bench.target.memory(), 0
-        most = PUSHED if before is None else MUCH
-        async with contextlib.AsyncExitStack() as stack:
-            speaker, speakers = await stack.enter_async_context(bench.caller()), 1
-            while pushed < most and (pushed < PUSHED or not is_cut(stalled)):
-                pushed += await push(bench, speaker, witness)
-                if speaker.code is not None:
-                    if speakers == SPEAKERS:
-                        size = f"{PUSHED // MEGABYTE} MB"
-                        raise NotLookedAt(f"the app's limits let nobody say {size} in this time")
-                    speaker = await stack.enter_async_context(bench.caller())
-                    speakers += 1
-        grown = (bench.target.memory() or 0) - (before or 0)
-        if before is not None and grown > MAY_GROW:
-            came = f"{grown // MEGABYTE} MB more, of {pushed // MEGABYTE} MB that were said"
-            raise Wrong("memory to be bounded while a client reads nothing", came)
+    async with bench.caller() as witness:
+        if not await Speakers(bench, witness).push(PUSHED):  # nobody reads nothing yet
+            raise NotLookedAt(f"the app lets nobody say {PUSHED // MEGABYTE} MB in a short time")
+        async with bench.caller(reads=False) as stalled:
+            before = bench.target.memory()
+            speakers = Speakers(bench, witness, HELD_SECONDS)
+            if not await speakers.push(PUSHED):
+                came = f"nothing for {HELD_SECONDS:.0f} s"
+                raise Wrong("a client that reads to hear what is said", came)
+            if before is None:
+                return
+            while speakers.said < MUCH and not is_cut(stalled):
+                await speakers.push(PUSHED)
+            grown = (bench.target.memory() or 0) - before
+            if grown > MAY_GROW:
+                came = f"{grown // MEGABYTE} MB more, of {speakers.said // MEGABYTE} MB said"
+                raise Wrong("memory to be bounded while a client reads nothing", came)
 
 
-async def push(bench: Bench, speaker: Caller, witness: Caller) -> int:
-    """Say some messages, expect that the witness hears the last, and return how much it was."""
-    witness.forget()
-    speaker.forget()
-    size, mark = 0, ""
-    for _ in range(IN_TURN):
-        message, mark = bench.message(BIG)
-        speaker.write(message)
-        size += len(message)
-    hearing = asyncio.create_task(bench.hears(witness, mark, HELD_SECONDS))
-    ended = asyncio.create_task(speaker.ended.wait())
-    try:
-        await speaker.flush()
-        await asyncio.wait({hearing, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if not hearing.done() or hearing.result():
-            return size
-        came = f"nothing for {HELD_SECONDS:.0f} s"
-        raise Wrong("a client that reads to hear what is said", came)
-    finally:
-        hearing.cancel()
-        ended.cancel()
+class Speakers:
+    """Clients that say much, one after the other, where the app closes each soon.
+
+    Args:
+        bench: where.
+        witness: who has to hear it.
+        seconds: how long that may take.
+
+    Attributes:
+        said: how many bytes.
+    """
+
+    def __init__(self, bench: Bench, witness: Caller, seconds: float = QUIET_SECONDS) -> None:
+        self.bench, self.witness, self.seconds = bench, witness, seconds
+        self.said = 0
+
+    async def push(self, size: int) -> bool:
+        """Say so many bytes, and return whether the witness hears them."""
+        until = self.said + size
+        for _ in range(SPEAKERS):
+            async with self.bench.caller() as speaker:
+                while speaker.code is None:
+                    if not await self.turn(speaker):
+                        return False
+                    if self.said >= until:
+                        return True
+                if speaker.code in {LOST, 1011}:
+                    came = outcome(speaker.code)
+                    raise Wrong("a client to stay when it says something", came, hint=BEFORE)
+        return False
+
+    async def turn(self, speaker: Caller) -> bool:
+        """Say some messages, and return whether they are heard, or the speaker is closed."""
+        self.witness.forget()
+        speaker.forget()
+        mark = ""
+        for _ in range(IN_TURN):
+            message, mark = self.bench.message(BIG)
+            speaker.write(message)
+            self.said += len(message)
+        hearing = asyncio.create_task(self.bench.hears(self.witness, mark, self.seconds))
+        ended = asyncio.create_task(speaker.ended.wait())
+        try:
+            await speaker.flush()
+            await asyncio.wait({hearing, ended}, return_when=asyncio.FIRST_COMPLETED)
+            return not hearing.done() or hearing.result()
+        finally:
+            hearing.cancel()
+            ended.cancel()
 
 
 def is_cut(stalled: Caller) -> bool:
@@ -114,11 +150,10 @@ async def pings(bench: Bench) -> None:
         if before is None:
             raise NotLookedAt("the memory of a process is looked up on Linux alone")
         batch = Frame(PING, b"x" * 125).serialize(mask=True) * BATCH
-        with contextlib.suppress(OSError):
-            for _ in range(0, PINGS, len(batch)):
-                culprit.writer.write(batch)
-                async with asyncio.timeout(STUCK_SECONDS):
-                    await culprit.writer.drain()
+        for _ in range(0, PINGS, len(batch)):
+            culprit.write_raw(batch)
+            if not await culprit.flush(STUCK_SECONDS):
+                break
         await bench.expect_answer(witness, "another client, while one sends pings")
         grown = (target.memory() or 0) - before
         if grown > PINGS_MAY_COST:
@@ -145,8 +180,7 @@ async def stuff(bench: Bench, stalled: Caller) -> None:
     """Have the app write to a client that reads nothing until it has to wait."""
     message, _ = bench.message(BIG)
     frames = Frame(TEXT, message.encode()).serialize(mask=True) * IN_TURN
-    with contextlib.suppress(OSError):
-        for _ in range(0, PUSHED, len(frames)):
-            stalled.writer.write(frames)
-            async with asyncio.timeout(STUCK_SECONDS / 4):
-                await stalled.writer.drain()
+    for _ in range(0, MUCH, len(frames)):
+        stalled.write_raw(frames)
+        if not await stalled.flush(STUCK_SECONDS / 2):
+            break

@@ -2,23 +2,23 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from chatlib.lab.check.readiness import doors, loads, payloads, stops
 from chatlib.lab.check.readiness.bench import Bench, NotLookedAt, Remark, Say
 from chatlib.lab.check.readiness.caller import Place
 from chatlib.lab.check.readiness.checklist import CHECKLIST, Point
 from chatlib.lab.check.readiness.targets import Address, Headers, Target
-from chatlib.lab.check.report import Mark, Report, Rule, no_attempt
+from chatlib.lab.check.report import Mark, Report, Rule, no_attempt, wrapped
 from chatlib.lab.check.tools.wrong import Wrong
 
 RULE_SECONDS = 20.0  # a guard: each point has deadlines of its own
 ALL_SECONDS = 150.0
 DEAF_SECONDS = 3.0
+
+NOT_LOOKED_AT = "not looked at"
 
 Attempt = Callable[[Bench], Awaitable[None]]
 
@@ -83,11 +83,15 @@ class Trial:
 
     Attributes:
         came: of each point that was tried: its mark, what came, and the hint.
+        reasons: why some were not looked at.
+        trouble: why the rest was not tried, if it was not.
     """
 
     def __init__(self, target: Target, wishes: Wishes) -> None:
         self.target, self.wishes = target, wishes
         self.came: dict[str, tuple[Mark, str, str]] = {}
+        self.reasons: dict[str, None] = {}
+        self.trouble = ""
 
     def wanted(self, name: str) -> bool:
         """Return whether a point is to be tried; note why not, if it cannot be."""
@@ -95,7 +99,8 @@ class Trial:
             return False
         for need in sorted(CHECKLIST[name].needs):
             if need in self.target.lacks:
-                self.came[name] = ("·", f"not looked at: {self.target.lacks[need]}", "")
+                self.came[name] = ("·", NOT_LOOKED_AT, "")
+                self.reasons[self.target.lacks[need]] = None
                 return False
         return name not in self.came
 
@@ -134,7 +139,7 @@ class Trial:
         except Remark as remark:
             mark, came = "✗" if self.wishes.strict else "!", str(remark)
         except NotLookedAt as reason:
-            mark, came = "·", f"not looked at: {reason}"
+            mark, came = "·", f"{NOT_LOOKED_AT}: {reason}"
         except Wrong as wrong:
             mark, came, hint = "✗", str(wrong), wrong.hint or hint
         except OSError as error:
@@ -160,23 +165,37 @@ class Trial:
             background.append(asyncio.create_task(self.attempt("head", partial(loads.head, bench))))
         for name, trying in ALONE.items():
             await self.one(name, trying, bench)
+            if self.failed(name) and await is_deaf(bench):
+                self.trouble = self.target.trouble()
+                return
         if self.wanted("slow"):
             background.append(asyncio.create_task(self.attempt("slow", partial(loads.slow, bench))))
-        for name, trying in MEANWHILE.items():
-            await self.one(name, trying, bench)
-        await asyncio.gather(*background)
+        meanwhile = [self.one(name, trying, bench) for name, trying in MEANWHILE.items()]
+        await asyncio.gather(*background, *meanwhile)
         for name, trying in AFTER.items():
-            if self.wanted(name) or (name in self.came and self.came[name][0] == "✓"):
+            if self.wanted(name) or self.came.get(name, ("",))[0] == "✓":
                 await self.attempt(name, partial(trying, bench))
-        if any([self.wanted(name) for name in STOPS]):
+        wanted = [name for name in STOPS if self.wanted(name)]
+        if wanted:
             stopped = await stops.stop(bench)
-            for name, judge in STOPS.items():
-                if self.wanted(name):
-                    await self.attempt(name, partial(judged, judge, stopped))
+            for name in wanted:
+                await self.attempt(name, partial(judged, STOPS[name], stopped))
+
+    def failed(self, name: str) -> bool:
+        return name in self.came and self.came[name][0] == "✗"
 
     async def one(self, name: str, trying: Attempt, bench: Bench) -> None:
         if self.wanted(name):
             await self.attempt(name, partial(trying, bench))
+
+
+async def is_deaf(bench: Bench) -> bool:
+    """Return whether the server does not answer at all."""
+    try:
+        await bench.place.get("/", DEAF_SECONDS)
+    except OSError:
+        return True
+    return False
 
 
 async def judged(judge: Callable[[stops.Stop], None], stopped: stops.Stop) -> None:
@@ -201,8 +220,16 @@ def report_on_target(name: str, target: Target, wishes: Wishes) -> Readiness:
     if errors:
         raise errors[0]
     report = Readiness(name)
-    for key, point in CHECKLIST.items():
-        if wishes.only is None or key in (*wishes.only, "enters"):
-            mark, came, hint = trial.came.get(key, ("·", "not tried yet", ""))
-            report.lines.append((Rule(point.says, hint or point.hint, no_attempt), mark, came))
+    for key, point in points(wishes):
+        mark, came, hint = trial.came.get(key, ("·", "not tried yet", ""))
+        report.lines.append((Rule(point.says, hint or point.hint, no_attempt), mark, came))
+    sentences = [f"{NOT_LOOKED_AT}: {reason}" for reason in trial.reasons]
+    sentences += [trial.trouble] if trial.trouble else []
+    report.remark = "\n".join("\n".join(wrapped(f"  {each}")) for each in sentences).strip()
     return report
+
+
+def points(wishes: Wishes) -> list[tuple[str, Point]]:
+    """Return the points that are wished for, and the first, on which they all stand."""
+    only = wishes.only
+    return [(k, v) for k, v in CHECKLIST.items() if only is None or k in only or k == "enters"]

@@ -47,7 +47,7 @@ async def stop(bench: Bench) -> Stop:
         if None not in came.codes:
             began = time.monotonic()
         came.ready = await asking
-        while bench.target.running and time.monotonic() < began + STOP_SECONDS:
+        while bench.target.running and time.monotonic() < began + STOP_SECONDS:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
         if not bench.target.running:
             came.seconds = time.monotonic() - began

@@ -49,6 +49,10 @@ class Target:
     def end(self) -> None:
         """Have it end, if the check has started it."""
 
+    def trouble(self) -> str:
+        """Return in words that it answers nobody, and why, as far as that is known."""
+        return "Then the server answered nobody any more, and the rest was not tried"
+
 
 class Served(Target):
     """An app, on a server in a thread of this process."""
@@ -71,7 +75,10 @@ class Served(Target):
 
     def end(self) -> None:
         if self.own:
-            self.server.stop()
+            self.server.ask_to_stop()  # an app that blocks its thread could not be waited for
+
+    def trouble(self) -> str:
+        return f"{super().trouble()}: {self.server.where_blocked()}"
 
 
 class Address(Target):
