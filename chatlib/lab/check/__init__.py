@@ -9,6 +9,7 @@ from typing import Any
 
 from chatlib.lab.check.progress import noted
 from chatlib.lab.check.readiness.bench import Say
+from chatlib.lab.check.readiness.checklist import MAKE_IT_READY
 from chatlib.lab.check.readiness.entry import report_on_readiness
 from chatlib.lab.check.readiness.run import Wishes
 from chatlib.lab.check.readiness.targets import Headers
@@ -49,6 +50,7 @@ __all__ = [
     "guests_wait_outside",
     "items",
     "joined",
+    "make_it_ready",
     "once_a_turn",
     "outbox",
     "patience",
@@ -182,7 +184,7 @@ def ready(
     path: str | None = None,
     *,
     headers: Headers | None = None,
-    say: str | Say | None = None,
+    say: Say | None = None,
     secret: str | None = None,
     only: Collection[str] | None = None,
 ) -> Report:
@@ -210,9 +212,17 @@ def ready(
     Raises:
         ValueError: it is no address, or there is no such point. What `headers` raises comes too.
     """
-    saying = (lambda number: say) if isinstance(say, str) else say
-    wishes = Wishes(path, headers, saying, secret, only)
+    wishes = Wishes(path, headers, say, secret, only)
     return report_on_readiness("ready", app_or_url, wishes)
+
+
+def make_it_ready(app: Any) -> Report:
+    """Try the exercise of chapter 09: `app`, which counts votes, can meet the world.
+
+    It tries the points of the checklist that an app decides, and not its server.
+    """
+    wishes = Wishes(say='{"choice": "tea"}', only=MAKE_IT_READY, strict=True)
+    return noted(report_on_readiness("make_it_ready", app, wishes))
 
 
 def fault(app: Any) -> Report:

@@ -6,14 +6,15 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from chatlib.lab.check.readiness.caller import LOST, Caller, Place, RefusedError, call
+from chatlib.lab.check.readiness.caller import LOST, Caller, RefusedError, call
+from chatlib.lab.check.readiness.place import Place
 from chatlib.lab.check.readiness.targets import Target
 from chatlib.lab.check.tools.wrong import Wrong
 
 ANSWER_SECONDS = 5.0  # how long an app that has much to do may take to answer somebody
 QUIET_SECONDS = 1.0  # after which nothing comes any more
 
-Say = Callable[[int], str]
+Say = str | Callable[[int], str]
 
 
 class Remark(Exception):  # noqa: N818 - no error, and not all is well either
@@ -31,7 +32,7 @@ class Bench:
         target: the server.
         place: where it is.
         secret: the name of a parameter in the query that is a secret; empty for none.
-        say: returns a message that the app takes, another for each number. None: any text.
+        say: a message that the app takes, or what makes one of a number. None: any text.
 
     Attributes:
         answers: whether who says something hears something.
@@ -48,7 +49,7 @@ class Bench:
         """Return a message, and what tells it from others; of `size` characters, if it may be."""
         self.said += 1
         if self.say is not None:
-            return self.say(self.said), ""
+            return self.say if isinstance(self.say, str) else self.say(self.said), ""
         mark = f"hello {secrets.token_hex(4)}"
         return mark + "." * (size - len(mark)), mark
 

@@ -110,6 +110,7 @@ CHECKLIST: dict[str, Point] = {
         "redact_logs('token'), from chatlib.core.redact, with the name of each such parameter",
         "loopback",
         "log",
+        "server",
     ),
     "alive": point(
         "/livez or /healthz answers 200",
@@ -148,3 +149,8 @@ CHECKLIST: dict[str, Point] = {
         "process",
     ),
 }
+# What an app decides, on whatever server it runs: the exercise of the chapter.
+MAKE_IT_READY = (
+    *("origin", "bad_input", "traceback", "flood", "cap"),
+    *("alive", "ready", "metrics"),
+)

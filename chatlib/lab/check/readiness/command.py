@@ -36,6 +36,8 @@ class Command(Target):
         ServerError: it does not start. The message has the last line that it wrote.
     """
 
+    restarts = True
+
     def __init__(self, command: str | Sequence[str]) -> None:
         words = shlex.split(command) if isinstance(command, str) else list(map(str, command))
         if len(words) == 1 and NAMED.fullmatch(words[0]):
@@ -51,18 +53,11 @@ class Command(Target):
         self.lacks = {}
         self.url = f"http://{HOST}:{port}"
         except_loopback_from_proxies()
+        self._words, self._port, self._env = words, port, environment(port)
         # In this mode the process appends, wherever the check reads.
         self._log = tempfile.TemporaryFile("a+", errors="replace")  # noqa: SIM115 - see `end`
-        self.env = environment(port)
         try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                env=self.env,
-                start_new_session=True,
-            )
+            self._start()
         except OSError as error:
             self._log.close()
             raise ServerError(f"cannot run {words[0]!r}: {error.strerror}") from error
@@ -73,6 +68,21 @@ class Command(Target):
             self.end()
             raise
 
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._words,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=self._env,
+            start_new_session=True,
+        )
+
+    def restart(self) -> None:
+        self._kill()
+        self._start()
+        self._wait(self._port)
+
     def _look_for_doors(self, words: list[str]) -> list[Door]:
         """Return the WebSockets of the app, which a second process imports, if it is named."""
         name = app_in(words)
@@ -81,7 +91,7 @@ class Command(Target):
         looking = [sys.executable, "-m", "chatlib.lab.check.readiness.paths", name]
         try:
             came = subprocess.run(
-                looking, env=self.env, capture_output=True, text=True, timeout=START_SECONDS
+                looking, env=self._env, capture_output=True, text=True, timeout=START_SECONDS
             )
             return [Door(**each) for each in json.loads(came.stdout.rpartition("\n\n")[2])]
         except (subprocess.TimeoutExpired, ValueError):
@@ -126,10 +136,13 @@ class Command(Target):
         self._process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
+        self._kill()
+        self._log.close()
+
+    def _kill(self) -> None:
         with contextlib.suppress(OSError):  # all of them have ended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._log.close()
 
 
 def environment(port: int) -> dict[str, str]:
@@ -138,7 +151,7 @@ def environment(port: int) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)]),
-        "PYTHONPATH": os.pathsep.join([os.getcwd(), *filter(None, sys.path)]),
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
         "PYTHONUNBUFFERED": "1",
         "PORT": str(port),
         "UVICORN_PORT": str(port),

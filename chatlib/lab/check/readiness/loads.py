@@ -113,7 +113,7 @@ class Speakers:
                         return True
                 if speaker.code in {LOST, 1011}:
                     came = outcome(speaker.code)
-                    raise Wrong("a client to stay when it says something", came, hint=BEFORE)
+                    raise Wrong("a client to stay when it says something", came)
         return False
 
     async def turn(self, speaker: Caller) -> bool:

@@ -8,8 +8,8 @@ from functools import partial
 
 from chatlib.lab.check.readiness import doors, loads, payloads, stops
 from chatlib.lab.check.readiness.bench import Bench, NotLookedAt, Remark, Say
-from chatlib.lab.check.readiness.caller import Place
 from chatlib.lab.check.readiness.checklist import CHECKLIST, Point
+from chatlib.lab.check.readiness.place import Place
 from chatlib.lab.check.readiness.targets import Address, Headers, Target
 from chatlib.lab.check.report import Mark, Report, Rule, no_attempt, wrapped
 from chatlib.lab.check.tools.wrong import Wrong
@@ -29,6 +29,7 @@ ALONE: dict[str, Attempt] = {
     "pings": loads.pings,
     "cap": doors.cap,
 }
+SPOILS = ("bad_input", "flood")  # what an app may not get over, and then the rest is of no use
 # While a client that reads nothing may hold up what others say, which these do not need.
 MEANWHILE: dict[str, Attempt] = {
     "origin": doors.origin,
@@ -160,18 +161,22 @@ class Trial:
         if not found:
             return
         bench = found[0]
-        background = []
-        if self.wanted("head"):
-            background.append(asyncio.create_task(self.attempt("head", partial(loads.head, bench))))
+        half = self.begin("head", loads.head, bench)
         for name, trying in ALONE.items():
             await self.one(name, trying, bench)
-            if self.failed(name) and await is_deaf(bench):
-                self.trouble = self.target.trouble()
-                return
-        if self.wanted("slow"):
-            background.append(asyncio.create_task(self.attempt("slow", partial(loads.slow, bench))))
+            if self.failed(name):
+                if self.target.restarts and name in SPOILS:
+                    half.cancel()  # its connection ends with the process
+                    bench = await self.afresh(bench)
+                    half = self.begin("head", loads.head, bench)
+                elif await is_deaf(bench):
+                    self.trouble = self.target.trouble()
+                    return
+        holding = self.begin("slow", loads.slow, bench)
         meanwhile = [self.one(name, trying, bench) for name, trying in MEANWHILE.items()]
-        await asyncio.gather(*background, *meanwhile)
+        await asyncio.gather(half, holding, *meanwhile)
+        if self.failed("slow") and self.target.restarts:
+            bench = await self.afresh(bench)
         for name, trying in AFTER.items():
             if self.wanted(name) or self.came.get(name, ("",))[0] == "✓":
                 await self.attempt(name, partial(trying, bench))
@@ -180,6 +185,17 @@ class Trial:
             stopped = await stops.stop(bench)
             for name in wanted:
                 await self.attempt(name, partial(judged, STOPS[name], stopped))
+
+    async def afresh(self, bench: Bench) -> Bench:
+        """Have the server begin afresh, as it was before something has gone wrong in it."""
+        await asyncio.to_thread(self.target.restart)
+        new = await self.bench()  # who had signed in may have to do so again
+        new.answers, new.fans_out, new.marker = bench.answers, bench.fans_out, bench.marker
+        return new
+
+    def begin(self, name: str, trying: Attempt, bench: Bench) -> "asyncio.Task[None]":
+        """Begin to try a point, if it is wanted."""
+        return asyncio.create_task(self.one(name, trying, bench))
 
     def failed(self, name: str) -> bool:
         return name in self.came and self.came[name][0] == "✗"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from chatlib.lab.check.readiness.caller import Place
 from chatlib.lab.check.readiness.checklist import Need
 from chatlib.lab.check.readiness.paths import Door, door_in_asyncapi, doors_of
+from chatlib.lab.check.readiness.place import Place
 from chatlib.lab.loopback import except_loopback_from_proxies
 from chatlib.lab.server import Server
 
@@ -27,12 +27,14 @@ class Target:
         doors: the WebSockets that it is known to have.
         lacks: what the check has not got, with the reason.
         running: whether it has not ended.
+        restarts: whether it can begin afresh.
     """
 
     url: str
     doors: Sequence[Door] = ()
     lacks: Mapping[Need, str]
     running = True
+    restarts = False
 
     def log(self) -> str:
         """Return all that it has logged."""
@@ -41,6 +43,10 @@ class Target:
     def memory(self) -> int | None:
         """Return the bytes of memory that its processes have; None where that is not to be had."""
         return None
+
+    def restart(self) -> None:
+        """Have it begin afresh, if it `restarts`. This blocks."""
+        raise NotImplementedError
 
     def terminate(self) -> None:
         """Send it SIGTERM."""
