@@ -1,19 +1,20 @@
 """`check.ready` tells what is fit to meet the world from what is not, point by point."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 
 import pytest
-import ready_apps
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from ready_apps import add_paths, chat, echo
 
 from chatlib import ConnectionManager
 from chatlib.core.guard import Guard
 from chatlib.core.messages import receive_text
 from chatlib.lab import check
-from chatlib.lab.check.readiness import loads, payloads, stops
+from chatlib.lab.check.__main__ import main
+from chatlib.lab.check.readiness import bench, loads, payloads, stops
 from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.command import Command, app_in, port_in
 from chatlib.lab.check.readiness.paths import Door, door_in_asyncapi, doors_of
@@ -35,6 +36,9 @@ def hasty(monkeypatch):
     monkeypatch.setattr("chatlib.lab.check.readiness.doors.CAP", 80)
     monkeypatch.setattr(loads, "FLOOD", 1000)
     monkeypatch.setattr(loads, "MUCH", 24 * loads.MEGABYTE)
+    monkeypatch.setattr(loads, "PINGS", 10 * loads.MEGABYTE)
+    monkeypatch.setattr(loads, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(bench, "QUIET_SECONDS", 0.3)
 
 
 def marks(report):
@@ -112,9 +116,12 @@ def test_a_page_of_its_own_has_to_be_let_in():
 
     @app.websocket("/ws")
     async def no_browser_at_all(websocket: WebSocket):
-        if "origin" not in websocket.headers:
-            await websocket.accept()
-            await websocket.receive()
+        if "origin" in websocket.headers:
+            await websocket.close(1008)
+            return
+        await websocket.accept()
+        while (await websocket.receive())["type"] == "websocket.receive":
+            pass
 
     expect_fails(check.ready(app, only=["origin"]), "origin", "a page of its own to be let in")
 
@@ -150,9 +157,11 @@ BAD = ("bad_input", "traceback")
 
 async def closes_with_1011(websocket):
     message = await websocket.receive()
-    if message.get("bytes"):
+    if message["type"] == "websocket.receive" and "text" in message:
+        return message["text"]
+    if message["type"] == "websocket.receive":
         await websocket.close(1011)
-    return message.get("text") or ""
+    raise WebSocketDisconnect(1011)
 
 
 async def logs_it(websocket):
@@ -175,9 +184,11 @@ def closes_all(wanted):
         while (message := await websocket.receive())["type"] == "websocket.receive":
             if wanted(message):
                 for each in there - {websocket}:
-                    await each.close(1000)
+                    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                        await each.close(1008)
                 there.intersection_update({websocket})
-            await websocket.send_text(message.get("text") or "")
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await websocket.send_text(message.get("text") or "")
         there.discard(websocket)
 
     return app
@@ -222,7 +233,7 @@ def test_who_never_reads_must_not_hold_up_the_others(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is looked up on Linux alone")
 def test_what_is_kept_for_who_never_reads_must_have_a_bound():
-    report = check.ready(run("hoarder"), "/ws", only=["slow"])
+    report = check.ready(run("hoarder"), "/ws", secret="", only=["slow"])
     expect_fails(report, "slow", "memory to be bounded while a client reads nothing")
 
 
@@ -246,9 +257,12 @@ def test_an_address_has_to_be_let_in_again_when_its_connections_have_ended(monke
     @app.websocket("/ws")
     async def counts_for_ever(websocket: WebSocket):
         count.append(websocket)
-        if len(count) < 40:
-            await websocket.accept()
-            await websocket.receive()
+        if len(count) > 40:
+            await websocket.close(1013)
+            return
+        await websocket.accept()
+        while (await websocket.receive())["type"] == "websocket.receive":
+            pass
 
     expect_fails(check.ready(app, only=["cap"]), "cap", "to be let in again")
 
@@ -257,16 +271,16 @@ STOPS = ("unready", "told", "stops")
 
 
 def test_a_process_that_just_ends_tells_nobody():
-    report = check.ready(run("told_nothing"), "/ws", only=STOPS)
+    report = check.ready(run("told_nothing"), "/ws", secret="", only=STOPS)
     expect_fails(report, "told", "cut without a close frame")
 
 
 def test_readyz_may_not_say_200_while_the_server_stops(monkeypatch):
     monkeypatch.setattr(stops, "UNREADY_SECONDS", 1.0)
     options = "--timeout-graceful-shutdown 1"
-    report = check.ready(run("ready_to_the_last", options), "/ws", only=STOPS)
+    report = check.ready(run("ready_to_the_last", options), "/ws", secret="", only=STOPS)
     expect_fails(report, "unready", "HTTP 200")
-    assert check.ready(run("drains", options), "/ws", only=STOPS).passed
+    assert check.ready(run("drains", options), "/ws", secret="", only=STOPS).passed
 
 
 def test_what_cannot_be_looked_at_is_no_failure_and_has_its_reason():
@@ -310,10 +324,12 @@ def test_a_message_that_the_app_takes_and_what_lets_a_client_in_are_the_readers(
 
     @app.websocket("/ws")
     async def choosy(websocket: WebSocket):
-        if websocket.headers.get("cookie") == "session=ada":
-            await websocket.accept()
-            while (text := await websocket.receive_text()).isdecimal():
-                await websocket.send_text(text)
+        if websocket.headers.get("cookie") != "session=ada":
+            await websocket.close(1008)
+            return
+        await websocket.accept()
+        while (text := (await websocket.receive()).get("text", "")).isdecimal():
+            await websocket.send_text(text)
 
     def sign_in(url):
         return {"Cookie": "session=ada"} if url.startswith("http://127") else {}
@@ -335,7 +351,8 @@ def test_it_works_where_an_event_loop_runs():
 def test_what_is_no_app_and_no_command_is_said():
     assert "the class FastAPI" in repr(check.ready(FastAPI))
     assert "cannot run 'nowhere'" in repr(check.ready("nowhere --port {port}"))
-    assert 'Error loading ASGI app. Attribute "none"' in repr(check.ready("ready_apps:none"))
+    _, _, came = check.ready("ready_apps:none", "/ws", secret="").lines[0]
+    assert 'Attribute "none" not found in module "ready_apps"' in came
     with pytest.raises(ValueError, match="an address such as http://127"):
         check.ready("ftp://127.0.0.1")
     with pytest.raises(ValueError, match="only= takes some of enters, origin"):
@@ -363,6 +380,18 @@ def test_a_command_ends_with_the_check_and_its_doors_are_found():
     assert not command.running
 
 
+def test_the_terminal_has_it_too(capsys):
+    with Server(WITH_OPS) as server:
+        url = server.http_url("")
+        with pytest.raises(SystemExit, match="0"):
+            main(["ready", url, "--path", "/ws", "--header", "Cookie: a=b", "--only", "alive"])
+        assert "✓ /livez or /healthz answers 200" in capsys.readouterr().out
+        with pytest.raises(SystemExit, match="1"):
+            main(["ready", url, "--path", "/", "--only", "alive"])
+        with pytest.raises(SystemExit, match="2"):
+            main(["ready", url, "--only", "everything"])
+
+
 def test_doors_have_their_parameters_filled_in():
     app = FastAPI()
     for path in ("/a/{b}/{c:int}", "/{d:uuid}"):
@@ -374,6 +403,3 @@ def test_doors_have_their_parameters_filled_in():
     document = '{"channels": {"room": {"address": "/rooms/{room}"}}}'
     assert door_in_asyncapi(document) == Door("/rooms/1")
     assert door_in_asyncapi("<html>") is None
-
-
-assert ready_apps
