@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     print(report)
-    sys.exit(not report.passed)
+    sys.exit(0 if report.passed else 1)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from typing import Any
 
 from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.command import Command
-from chatlib.lab.check.readiness.run import Readiness, Wishes, points, report_on_target
+from chatlib.lab.check.readiness.run import report_on_target
 from chatlib.lab.check.readiness.targets import Address, Served, Target
+from chatlib.lab.check.readiness.wishes import Readiness, Wishes, points
 from chatlib.lab.check.report import APP, Rule, no_attempt, with_remarks
 from chatlib.lab.check.tools.doors import what_is_no_app
 from chatlib.lab.check.tools.wrong import Wrong
