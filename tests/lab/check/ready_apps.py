@@ -8,7 +8,7 @@ import signal
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import PlainTextResponse
 
-from chatlib import ConnectionManager
+from chatlib import ConnectionManager, add_ops
 from chatlib.core.guard import Guard
 from chatlib.core.head import TimedHead
 from chatlib.core.messages import receive_text
@@ -66,7 +66,7 @@ def good():
     """Return an app of which every point holds."""
     redact_logs("token")
     app = chat(ConnectionManager(), max_connections_per_address=60, messages_per_second=200)
-    add_paths(app)
+    add_ops(app)
     return app
 
 
