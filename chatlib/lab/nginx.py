@@ -23,6 +23,7 @@ from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies
 from chatlib.lab.nginx_config import around, filled
 from chatlib.lab.supervise import Supervised
 
+OFF_THE_PATH = "/usr/sbin"  # where Debian has it; the PATH of a user who is not root lacks it
 GUARD_SECONDS = 20.0  # against hanging: nginx starts in a few milliseconds
 LOOK_SECONDS = 0.01
 HOW_TO_GET_ONE = (
@@ -35,9 +36,8 @@ ENTRY = re.compile(r"^[\d/]+ [\d:]+ (\[\w+\]) \d+#\d+: (?:\*\d+ )?(.*)$")
 
 def find_nginx() -> str | None:
     """Return the path of this machine's nginx; None if there is none."""
-    # Debian has it where the PATH of a user who is not root does not lead.
     path = os.environ.get("PATH", "")
-    return shutil.which("nginx", path=f"{path}{os.pathsep}/usr/sbin" if path else "")
+    return shutil.which("nginx", path=f"{path}{os.pathsep}{OFF_THE_PATH}" if path else "")
 
 
 class NginxServer:
