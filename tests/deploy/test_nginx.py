@@ -1,0 +1,118 @@
+"""nginx with the configuration in deploy/, in front of the rooms and of an app that tells."""
+
+import contextlib
+import json
+
+import pytest
+from proxied import FORGED, HOST, Proxy, ProxyContract, recipe, wait_until
+
+from chatlib.lab.nginx import NginxServer
+
+pytestmark = pytest.mark.usefixtures("needs_nginx", "needs_openssl")
+
+
+class Nginx(Proxy):
+    """nginx, from the recipe.
+
+    Args:
+        app: what is behind it.
+        changes: of the recipe, for one test.
+    """
+
+    def __init__(self, app, changes=None):
+        here = {
+            "unix:/run/chatlib/rooms.sock": f"unix:{app.uds}",
+            "listen 80": "listen 127.0.0.1:@PORT@",
+            "listen 443": "listen 127.0.0.1:@TLS_PORT@",
+            "/etc/letsencrypt/live/chat.example.com/fullchain.pem": "@CERTIFICATE@",
+            "/etc/letsencrypt/live/chat.example.com/privkey.pem": "@KEY@",
+            "/var/log/nginx/chatlib.log": "@ACCESS_LOG@",
+            "server_name chat.example.com": f"server_name {HOST}",
+        }
+        self.http = recipe("nginx/chatlib.conf", {**here, **(changes or {})})
+        self.nginx = NginxServer(self.http, certificate=True)
+        super().__init__(self.nginx.tls_port, self.nginx.port, self.nginx.ssl_context)
+
+    def stop(self):
+        self.nginx.stop()
+
+
+@contextlib.contextmanager
+def running(app, changes=None):
+    proxy = Nginx(app, changes)
+    with proxy.nginx:
+        yield proxy
+
+
+class TestNginx(ProxyContract):
+    SHORTER = {"client_header_timeout 10s": "client_header_timeout 200ms"}
+
+    def test_without_the_upgrade_headers_the_app_answers_404(self, probe):
+        for line in (
+            "        proxy_set_header Upgrade    $http_upgrade;\n",
+            "        proxy_set_header Connection $connection_upgrade;\n",
+        ):
+            with running(probe, {line: ""}) as broken:
+                assert broken.refusal() == 404
+
+    def test_without_the_port_in_host_every_page_is_foreign(self, probe):
+        with running(probe, {"Host $http_host": "Host $host"}) as broken:
+            assert broken.refusal(origin=broken.origin) == 403
+
+    def test_without_a_host_every_page_is_foreign(self, probe):
+        with running(probe, {"        proxy_set_header Host $http_host;\n": ""}) as broken:
+            assert broken.refusal(origin=broken.origin) == 403
+
+    def test_an_address_that_is_added_is_one_that_a_client_can_choose(self, probe):
+        added = {"X-Forwarded-For   $remote_addr": "X-Forwarded-For $proxy_add_x_forwarded_for"}
+        with (
+            running(probe, added) as broken,
+            broken.connect("/chat/ws", additional_headers=FORGED) as websocket,
+        ):
+            assert json.loads(websocket.recv())["client"] == "203.0.113.9"
+
+    def test_a_time_out_inside_the_server_ends_no_half_request(self, probe):
+        """The server that the recipe has for other names is the one that counts."""
+        inside = {
+            "client_header_timeout 10s;\n": "",
+            "    client_body_timeout 10s;": "    client_header_timeout 200ms;",
+        }
+        with running(probe, inside) as broken, broken.raw() as sock:
+            sock.sendall(b"GET /chat/half HTTP/1.1\r\nHost: ")
+            sock.settimeout(1)
+            with pytest.raises(TimeoutError):
+                sock.recv(100)
+
+    def test_one_too_many_is_refused_and_let_in_when_one_has_left(self, probe):
+        with running(probe, {"limit_conn chatlib_open 50": "limit_conn chatlib_open 2"}) as proxy:
+            with proxy.connect("/chat/ws"), proxy.connect("/chat/ws"):
+                assert proxy.refusal() == 503
+                assert proxy.status("/chat/")[0] == 200  # pages are free
+            ended = lambda: sum(" 101 " in line for line in proxy.nginx.access_log)
+            wait_until(lambda: ended() == 2, "nginx has not noticed that both have left")
+            with proxy.connect("/chat/ws") as websocket:
+                websocket.recv()
+            assert any("chatlib_open" in line for line in proxy.nginx.error_log)
+
+    def test_a_burst_of_new_ones_is_refused(self, probe):
+        slower = {"rate=10r/s": "rate=1r/m", "burst=20": "burst=2"}
+        with running(probe, slower) as proxy:
+            for _ in range(3):
+                with proxy.connect("/chat/ws") as websocket:
+                    websocket.recv()
+            assert proxy.refusal() == 503
+            assert proxy.status("/chat/")[0] == 200
+
+    def test_an_open_websocket_lives_through_a_reload(self, probe):
+        with running(probe) as proxy, proxy.connect("/chat/ws") as websocket:
+            websocket.recv()
+            proxy.nginx.reload(proxy.http.replace("max-age=31536000", "max-age=1"))
+            assert "max-age=1\r\n" in proxy.status("/chat/")[1]
+            websocket.send("still here")
+            assert websocket.recv() == "still here"
+
+    def test_the_log_has_no_query(self, tell):
+        tell.status("/chat/logged?token=secret")
+        log = "\n".join(tell.nginx.access_log)
+        assert '"GET /chat/logged" 404' in log
+        assert "secret" not in log
