@@ -45,7 +45,7 @@ def running(app, changes=None):
 
 
 class TestNginx(ProxyContract):
-    SHORTER = {"client_header_timeout 10s": "client_header_timeout 200ms"}
+    SHORTER = ("client_header_timeout 10s", "client_header_timeout 200ms")
 
     def test_without_the_upgrade_headers_the_app_answers_404(self, probe):
         for line in (
@@ -88,8 +88,9 @@ class TestNginx(ProxyContract):
             with proxy.connect("/chat/ws"), proxy.connect("/chat/ws"):
                 assert proxy.refusal() == 503
                 assert proxy.status("/chat/")[0] == 200  # pages are free
-            ended = lambda: sum(" 101 " in line for line in proxy.nginx.access_log)
-            wait_until(lambda: ended() == 2, "nginx has not noticed that both have left")
+            wait_until(
+                lambda: "".join(proxy.nginx.access_log).count(" 101 ") == 2, "both are still there"
+            )
             with proxy.connect("/chat/ws") as websocket:
                 websocket.recv()
             assert any("chatlib_open" in line for line in proxy.nginx.error_log)

@@ -10,20 +10,19 @@ from chatlib.core.guard import Guard
 
 MOST_FROM_ONE_ADDRESS = 3
 CHUNK = b"x" * 65536
-CHUNKS = 1024  # 64 MB, more than all buffers on the way have room for
+CHUNKS = 512  # 32 MB, more than all buffers on the way have room for
 BLOCKED_SECONDS = 1.0  # nothing moves for so long: whoever reads does not
 
 app = FastAPI()
 app.add_middleware(Guard, max_connections_per_address=MOST_FROM_ONE_ADDRESS)
 seen: list[str] = []
-ready = asyncio.Event()
 stalled: "asyncio.Queue[int]" = asyncio.Queue()
-ready.set()
 
 
 @app.middleware("http")
 async def note_path(request, call_next):
-    seen.append(request.scope["path"])
+    if "x-forwarded-for" in request.headers:  # and no question of the proxy itself
+        seen.append(request.scope["path"])
     return await call_next(request)
 
 
@@ -36,6 +35,15 @@ async def page():
 async def paths():
     """The paths of the requests so far."""
     return seen
+
+
+@app.get("/livez")
+@app.get("/readyz")
+@app.get("/healthz")
+@app.get("/metrics")
+async def for_operators():
+    """What no client shall see."""
+    return "for operators"
 
 
 @app.websocket("/ws")
@@ -59,10 +67,9 @@ async def tell(websocket: WebSocket):
 
 @app.websocket("/flood")
 async def flood(websocket: WebSocket):
-    """Send as much as the way takes, and then the rest."""
+    """Once told to begin, send as much as the way takes, and then the rest."""
     await websocket.accept()
-    await websocket.send_text(str(CHUNKS))
-    sent = 0
+    await websocket.receive_text()
     for sent in range(CHUNKS):
         sending = asyncio.ensure_future(websocket.send_bytes(CHUNK))
         done, _ = await asyncio.wait([sending], timeout=BLOCKED_SECONDS)
