@@ -163,14 +163,15 @@ def test_a_reload_replaces_all_workers_and_refuses_nobody(sock, tmp_path):
         started = server.wait_for(r"Started server process \[(\d+)\]", workers)
         ends = [f"Finished server process [{worker}]" for worker in started]
         server.wait_for("startup complete", workers)
+        kept = 0
+
+        def is_over(printed):
+            return printed.count(ABORTED) > kept or all(end in printed for end in ends)
+
         while not all(end in server.printed for end in ends):
-            aborted = server.printed.count(ABORTED)
+            kept = server.printed.count(ABORTED)
             os.kill(server.pid, signal.Signals[f"SIG{number}"])
-            server.wait_until(
-                lambda printed: (
-                    printed.count(ABORTED) > aborted or all(end in printed for end in ends)
-                )
-            )
+            server.wait_until(is_over)
 
     async def scenario(server):
         async with in_a_room(port, "ana") as ana:
