@@ -63,12 +63,13 @@ def ignored(name):
 
 def test_the_build_gets_all_that_the_package_is_made_of_and_no_more():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    hatch = project["tool"]["hatch"]
+    readme = hatch["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]
     needed = {
-        *["pyproject.toml", "constraints.txt", project["project"]["readme"]],
+        *["pyproject.toml", "constraints.txt"],
+        *[part["path"] for part in readme if "path" in part],
         *project["project"]["license-files"],
-        *wheel["packages"],
-        *wheel["force-include"],
+        *hatch["build"]["targets"]["wheel"]["only-include"],
     }
     copied = {
         source

@@ -26,6 +26,7 @@ from recipes import (
 from chatlib.__main__ import STOP_SECONDS
 
 UNITS = DEPLOY / "systemd"
+ABORTED = "aborting the restart"  # what uvicorn says then
 # What systemd does before it runs the command: the socket is descriptor 3.
 HAND_OVER = """
 import os, sys
@@ -154,20 +155,33 @@ def test_a_reload_replaces_all_workers_and_refuses_nobody(sock, tmp_path):
     workers = int(COMMAND[COMMAND.index("--workers") + 1])
     assert workers > 1
 
+    def replace(server):
+        """Reload until both workers are replaced.
+
+        uvicorn keeps a worker if the new one is not up in five seconds: this machine may be busy.
+        """
+        started = server.wait_for(r"Started server process \[(\d+)\]", workers)
+        ends = [f"Finished server process [{worker}]" for worker in started]
+        server.wait_for("startup complete", workers)
+        kept = 0
+
+        def is_over(printed):
+            return printed.count(ABORTED) > kept or all(end in printed for end in ends)
+
+        while not all(end in server.printed for end in ends):
+            kept = server.printed.count(ABORTED)
+            os.kill(server.pid, signal.Signals[f"SIG{number}"])
+            server.wait_until(is_over)
+
     async def scenario(server):
         async with in_a_room(port, "ana") as ana:
-            await asyncio.to_thread(server.wait_for, r"startup complete", workers)
-            os.kill(server.pid, signal.Signals[f"SIG{number}"])
-            reloaded = asyncio.ensure_future(
-                asyncio.to_thread(server.wait_for, r"Finished server process", workers)
-            )
-            assert await knock(port, reloaded) > 0
+            replaced = asyncio.create_task(asyncio.to_thread(replace, server))
+            assert await knock(port, replaced) > 0
+            await replaced
             assert await close_code(ana) == 1012
-            await reloaded
 
     with start(sock, tmp_path) as server:
         run_async(scenario(server))
         server.send(signal.SIGTERM)
         assert server.status() == 0
-    assert server.printed.count("Started server process") == 2 * workers
     assert "Traceback" not in server.printed
