@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Self
+from typing import Self
 
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 
