@@ -32,7 +32,7 @@ REFUSED, CUT, SILENT = "refused", "cut off", "no answer"
 
 @dataclass(frozen=True)
 class Knock:
-    """One of them: when, by `time.monotonic`; where; and what came, an HTTP status in the best case.
+    """One of them: when, by `time.monotonic`; where; and what came, an HTTP status as a rule.
 
     `answer` is `"refused"` if nobody listens, `"cut off"` if somebody took the connection and gave
     no answer on it, and `"no answer"` if none came for ten seconds.
@@ -46,21 +46,22 @@ class Knock:
 class Knocks:
     """One who connects each 10 ms, in a process of its own, until the end of a `with`.
 
-    Each connect is a new one. It has been let in once, at each path, when this returns.
+    Each connect is a new one. It has been answered once, at each path, when this returns.
 
     Args:
         server: a port of 127.0.0.1, or what has one.
-        paths: where, in turn. Those that begin with `/ws` are WebSockets, and are closed at once.
+        path: of a WebSocket, which is left at once.
+        http: where it asks over HTTP besides, each time.
 
     Attributes:
         all: every knock, the first one first. They are there at the end.
     """
 
-    def __init__(self, server: HasPort | int, *paths: str) -> None:
+    def __init__(self, server: HasPort | int, path: str, *, http: str | None = None) -> None:
         self._child = Child("from chatlib.lab.knocks import main; main()")
         self.all: list[Knock] = []
         try:
-            self._child.order([port_of(server), paths])
+            self._child.order([port_of(server), path, http])
             self._child.answer()
         except BaseException:
             self._child.kill()
@@ -98,9 +99,8 @@ class Knocks:
         self.stop()
 
 
-def knock(port: int, path: str) -> int | str:
+def knock(port: int, path: str, is_socket: bool) -> int | str:
     """Connect to a port, ask for a path, and return what came."""
-    is_socket = path.startswith("/ws")
     request = REQUEST.format(
         path=path,
         host=HOST,
@@ -129,16 +129,17 @@ def main() -> None:
     """Knock where the first line of stdin says, answer each line after it, end with stdin."""
     lines: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=hear_the_parent, args=(lines,), daemon=True).start()
-    port, paths = json.loads(lines.get())
+    port, path, http = json.loads(lines.get())
+    doors = [(path, True)] + ([(http, False)] if http else [])
     done: list[Any] = []
 
     def say(what: Any) -> None:
         print(json.dumps(what), flush=True)
 
     while True:
-        for path in paths:
-            done.append((time.monotonic(), path, knock(port, path)))
-        if len(done) == len(paths):
+        for where, is_socket in doors:
+            done.append((time.monotonic(), where, knock(port, where, is_socket)))
+        if len(done) == len(doors):
             say(None)
         if not lines.empty():
             lines.get()
