@@ -81,6 +81,7 @@ class Command:
         self._module = [word.replace("{port}", str(self.port)) for word in module]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
         self._process: subprocess.Popen[bytes] | None = None
+        self._swept = False  # whether it is gone, with all that it had started
         self.ended: float | None = None
         except_loopback_from_proxies()
         try:
@@ -94,8 +95,9 @@ class Command:
         if self.running:
             return
         self._expect_there()
+        self.kill()  # what it may have left
         ups = self._written().count(UP)
-        self.ended = None
+        self.ended, self._swept = None, False
         self._process = subprocess.Popen(
             [sys.executable, "-c", RUN, *self._module],
             stdin=subprocess.PIPE,
@@ -204,12 +206,15 @@ class Command:
 
     def kill(self) -> None:
         """Kill it, and what it has started, with SIGKILL. Wait until it is gone."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        if self._process is None or self._swept:  # later its number may be another one's
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._swept = True
+        self.ended = self.ended or time.monotonic()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def stop(self) -> None:
         """Have it end, with SIGTERM first, and its port free. Harmless if it has ended."""
