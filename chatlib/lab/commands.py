@@ -50,12 +50,8 @@ class Command:
     It is up as soon as it exists.
 
     Args:
-<<<<<<< HEAD
-        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time.
-=======
         line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it
             is started.
->>>>>>> ce1b80e (Lab: a command is up once it accepts connections)
         name: what its repr calls it.
         workers: how many processes say that they are up.
         environment: variables that it gets besides those of this process.
