@@ -95,20 +95,17 @@ def test_what_is_no_command_of_that_kind_is_refused(line):
         commands.Command(line)
 
 
-def test_uvicorn_may_be_written_as_one_types_it_and_a_new_one_takes_the_place_of_the_old():
+def test_a_new_one_takes_the_place_of_the_old_with_the_variables_that_it_is_given():
     before = commands.start(CHAT, name="it")
-    after = commands.start("uvicorn chatlib.chat:app --port {port}", name="it")
+    line = "uvicorn chatlib.chat:app --port {port}"  # as one types it
+    after = commands.start(line, name="it", UVICORN_LOG_LEVEL="debug")
+    talk(after)
+    after.wait_for("DEBUG:")
     assert (before.running, after.running) == (False, True)
     with pytest.raises(ServerError, match="it was stopped; start the server again"):
         before.http_url()
     with pytest.raises(ServerError, match="start the server again"):
         before.start()
-
-
-def test_it_has_the_variables_that_it_is_given():
-    server = commands.start("uvicorn chatlib.chat:app --port {port}", UVICORN_LOG_LEVEL="debug")
-    talk(server)
-    server.wait_for("DEBUG:")
 
 
 def test_it_ends_with_the_process_that_started_it_and_so_do_its_workers():
