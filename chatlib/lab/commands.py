@@ -10,7 +10,6 @@ It needs the signals of Linux or macOS.
 import atexit
 import contextlib
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -19,27 +18,13 @@ import tempfile
 import time
 from typing import Self
 
+from chatlib.lab.command_line import RUN, module_of
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 
 START_SECONDS = 30.0  # a guard
 STOP_SECONDS = 15.0  # in which it may end, before it is killed
 LOOK_SECONDS = 0.01
 UP = "Application startup complete."  # what uvicorn says, once for each worker
-# It runs a module as `python -m` does. When the pipe to its stdin closes, which the system does
-# however the process ends that started it, it ends with all that it has started itself.
-RUN = """
-import os, runpy, signal, sys, threading
-
-def watch():
-    while os.read(0, 1024):
-        pass
-    os.killpg(0, signal.SIGKILL)
-
-if __name__ == "__main__":
-    threading.Thread(target=watch, daemon=True).start()
-    del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 _running: dict[str, "Command"] = {}
 
@@ -68,13 +53,7 @@ class Command:
     def __init__(
         self, line: str, *, name: str = "server", workers: int = 1, **environment: str
     ) -> None:
-        words = shlex.split(line)
-        if words[:1] == ["uvicorn"]:
-            words = ["python", "-m", *words]
-        module = words[2:]
-        if words[:2] != ["python", "-m"] or not module:
-            wanted = "python -m chatlib chat, or uvicorn app:app"
-            raise ValueError(f"expected a command such as {wanted}; got {line!r}")
+        module = module_of(line)
         self.name = name
         self._workers = workers
         self._environment = environment
@@ -101,17 +80,12 @@ class Command:
         ups = self._written().count(UP)
         self.ended, self._swept = None, False
         self._process = subprocess.Popen(
-            [sys.executable, "-c", RUN, *self._module],
+            [sys.executable, "-u", "-c", RUN, *self._module],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl+C in a terminal is for this process alone
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "PYTHONUNBUFFERED": "1",
-                **self._environment,
-            },
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **self._environment},
         )
         end = time.monotonic() + START_SECONDS
         while self._written().count(UP) < ups + self._workers or not self._listens():
