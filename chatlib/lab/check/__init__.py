@@ -30,6 +30,7 @@ from chatlib.lab.check.rules import (
     chapter_07_resume,
     chapter_08_feed,
     chapter_08_people,
+    chapter_09_come_back,
     open_fault,
     open_topics,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Summary",
     "bearer",
     "chat",
+    "come_back",
     "cursor_log",
     "echo",
     "encode",
@@ -223,6 +225,11 @@ def make_it_ready(app: Any) -> Report:
     """
     wishes = Wishes(say='{"choice": "tea"}', only=MAKE_IT_READY, strict=True)
     return noted(report_on_readiness("make_it_ready", app, wishes))
+
+
+def come_back(function: Any) -> Report:
+    """Try an exercise of chapter 09: `function(code, attempt, retry)` says when to come back."""
+    return noted(report_on("come_back", chapter_09_come_back.COME_BACK, function))
 
 
 def fault(app: Any) -> Report:
