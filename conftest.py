@@ -34,17 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out the cells of notebooks that need Redis where there is none, and say so."""
+    """Leave out the cells of notebooks that need a program where there is none, and say so."""
     sources = {item: getattr(item, "cell", {}).get("source", "") for item in items}
     if not any(sources.values()):
         return
-    from chatlib.lab.needs_redis import is_marked
-    from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+    from chatlib.lab.needs import missing
 
-    if find_redis() is None:
-        for item, source in sources.items():
-            if is_marked(source):
-                item.add_marker(pytest.mark.skip(reason=f"it needs Redis; {HOW_TO_GET_ONE}"))
+    for item, source in sources.items():
+        for program in missing(source):
+            reason = f"it needs {program.name}; {program.how_to_get_one}"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(optionalhook=True)

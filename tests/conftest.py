@@ -1,16 +1,21 @@
 """What the tests share: the chapters, and the scripts that run them."""
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from redis import Redis
 
+from chatlib.lab.certificate import (
+    HOW_TO_GET_OPENSSL,
+    Certificate,
+    find_openssl,
+    make_certificate,
+)
+from chatlib.lab.nginx import HOW_TO_GET_ONE as HOW_TO_GET_NGINX
+from chatlib.lab.nginx import find_nginx
 from chatlib.lab.redis_server import HOW_TO_GET_ONE, RedisServer, find_redis
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -77,27 +82,21 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/chat.db" if request.param == "sqlite" else "memory:"
 
 
-class Certificate(NamedTuple):
-    """A certificate for 127.0.0.1, and its key: the paths of the files."""
-
-    path: str
-    key: str
+@pytest.fixture(scope="session")
+def needs_nginx() -> None:
+    """Skip a test that needs nginx where there is none."""
+    if find_nginx() is None:
+        pytest.skip(HOW_TO_GET_NGINX)
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+def needs_openssl() -> None:
+    """Skip a test that needs a certificate where there is nothing to make one with."""
+    if find_openssl() is None:
+        pytest.skip(HOW_TO_GET_OPENSSL)
+
+
+@pytest.fixture(scope="session")
+def certificate(needs_openssl: None, tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate that nobody else has signed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl here, to make a certificate with")
-    folder = tmp_path_factory.mktemp("certificate")
-    made = Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
-    subprocess.run(
-        [
-            *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-            *["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"],
-            *["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", made.key, "-out", made.path],
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return made
+    return make_certificate(tmp_path_factory.mktemp("certificate"))

@@ -6,17 +6,16 @@ with RedisServer(appendfsync="always") as redis:
 
 import atexit
 import contextlib
-import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Literal, Self
 
 from chatlib.lab.loopback import HOST, ServerError, listen
+from chatlib.lab.supervise import Supervised
 
 START_SECONDS = 20.0  # a guard: an append-only file has to be read first
 LOOK_SECONDS = 0.01
@@ -24,17 +23,6 @@ HOW_TO_GET_ONE = (
     "there is no redis-server (or valkey-server) on this machine. On Debian and Ubuntu: "
     "apt install redis-server; on macOS: brew install redis; with conda: conda install redis-server"
 )
-# It ends with the process that started it, since that closes the pipe to stdin however it ends.
-SUPERVISE = """
-exec 3<&0
-"$@" </dev/null >>"$0" 2>&1 &
-server=$!
-echo $server
-(read _ <&3; kill -9 $server) >/dev/null 2>&1 &
-watcher=$!
-wait $server 2>/dev/null
-kill $watcher 2>/dev/null
-"""
 
 
 def find_redis() -> str | None:
@@ -88,7 +76,7 @@ class RedisServer:
         self._command = [program]
         for name, value in lines.items():
             self._command += [f"--{name}", value]
-        self._supervisor: subprocess.Popen[str] | None = None
+        self._process: Supervised | None = None
         self.pid = 0
         try:
             self.start()
@@ -113,7 +101,7 @@ class RedisServer:
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self._supervisor is not None and self._supervisor.poll() is None
+        return self._process is not None and self._process.running
 
     def start(self) -> None:
         """Start it, with the data that it has, and wait until it answers. Harmless if it runs.
@@ -125,15 +113,8 @@ class RedisServer:
         self._expect_there()
         if self.running:
             return
-        self._supervisor = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISE, str(self._log), *self._command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl+C in a terminal is for this process alone
-        )
-        assert self._supervisor.stdout is not None
-        self.pid = int(self._supervisor.stdout.readline())
+        self._process = Supervised(self._command, self._log)
+        self.pid = self._process.pid
         end = time.monotonic() + START_SECONDS
         while not self._answers():
             if not self.running or time.monotonic() > end:
@@ -171,20 +152,13 @@ class RedisServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.running:
-            with contextlib.suppress(ProcessLookupError):  # it is about to be gone
-                os.kill(self.pid, number)
+        if self._process is not None:
+            self._process.send(number)
 
     def _end(self, number: signal.Signals) -> None:
-        if self._supervisor is None:
-            return
-        self._signal(number)
-        self._signal(signal.SIGCONT)
-        self._supervisor.wait()
-        for pipe in (self._supervisor.stdin, self._supervisor.stdout):
-            assert pipe is not None
-            pipe.close()
-        self._supervisor = None
+        if self._process is not None:
+            self._process.end(number)
+            self._process = None
 
     def stop(self) -> None:
         """Have it gone, with its data, and its port free. Harmless if it is."""

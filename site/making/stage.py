@@ -104,7 +104,6 @@ class Stage:
         """Return a page of the site's own with what stands in its places `{{ … }}`."""
         chapter_list = [f"{number(path)}{titles[path]} </{path}>" for path in self.notebooks]
         library = [f"/{page}" for page in self.manual if self.in_library(page)]
-        shipping = [*self.found("notebooks/09_*.ipynb"), *self.recipes]
         places = {
             "chapters": "\n".join(chapter_list),
             "library": "\n".join(library),
@@ -114,8 +113,9 @@ class Stage:
                 self.manual[f"manual/{slug(ON_START)}.md"].body, self.resolver("README.md", page)
             ),
             "questions of the chapters": self.headings(page, self.notebooks, r"##+ (.+\?)"),
-            "recipes in short": self.headings(page, self.found("deploy/README.md"), r"## (.+)"),
-            "recipes and their headings": self.headings(page, shipping, r"## (.+)"),
+            "headings of chapter 09": self.headings(
+                page, self.found("notebooks/09_*.ipynb"), r"## (?!What|Discussion|In practice)(.+)"
+            ),
         }
         for name, content in places.items():
             text = text.replace(f"{{{{ {name} }}}}", content.strip())
@@ -196,7 +196,7 @@ class Stage:
         if path not in self.code:
             text = self.read(path)
             self.write(f"_raw/{path}", text)
-            self.code[path] = f"files/{path}.md"
+            self.code[path] = f"files/{path.lstrip('.')}.md"
             self.write(self.code[path], generated.code_page(path, text))
         return self.code[path]
 

@@ -21,8 +21,7 @@ from nbformat import NotebookNode
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 from refresh import code_cells, has_tag, merged, sanitizer, text_of
 
-from chatlib.lab.needs_redis import is_marked
-from chatlib.lab.redis_server import find_redis
+from chatlib.lab.needs import missing
 
 RUN_MS = 240_000  # a guard: a chapter that measures takes a minute, or two beside other work
 SAID = "what-the-page-said"
@@ -194,7 +193,7 @@ def test_run_all_gives_what_the_chapter_has_stored(chapter: Path, run_chapter: R
     stored = code_cells(nbformat.read(chapter, as_version=4))
     sanitize = sanitizer()
     for now, before in zip(code_cells(saved), stored, strict=True):
-        left_out = is_marked(now.source) and find_redis() is None
+        left_out = missing(now.source)
         if not (has_tag(now, "nbval-ignore-output") or left_out):
             assert texts(now, sanitize) == texts(before, sanitize), now.id
 

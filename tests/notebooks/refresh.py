@@ -23,8 +23,7 @@ import nbformat
 from kernel import Kernel
 from nbformat import NotebookNode
 
-from chatlib.lab.needs_redis import is_marked
-from chatlib.lab.redis_server import HOW_TO_GET_ONE, find_redis
+from chatlib.lab.needs import missing
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / "notebooks"
@@ -55,10 +54,11 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
 
     Raises:
         RefreshError: a cell raised, wrote to stderr, showed a traceback or did not end, or needs
-            Redis, and there is none.
+            a program that this machine lacks.
     """
-    if find_redis() is None and any(is_marked(cell.source) for cell in code_cells(notebook)):
-        raise RefreshError(HOW_TO_GET_ONE)
+    for cell in code_cells(notebook):
+        for program in missing(cell.source):
+            raise RefreshError(program.how_to_get_one)
     fresh = copy.deepcopy(notebook)
     fresh.metadata = nbformat.from_dict(METADATA)
     started = time.monotonic()
