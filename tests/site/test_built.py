@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 ROOT = Path(__file__).parents[2]
 GUARD_MS = 20_000
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-# What is broader than the page, and in no frame that scrolls. Furo hides what is beyond the edge, so
-# the page's own width tells nothing: a reader would just not see it.
+# What is broader than the page, and in no frame that scrolls. Furo hides what is beyond the edge:
+# the page's own width tells nothing, a reader would just not see it.
 TOO_BROAD = """() => [...document.querySelectorAll("article *")].filter(node => {
   if (node.getBoundingClientRect().right <= innerWidth + 1) return false;
   for (let at = node.parentElement; at.matches("article *"); at = at.parentElement)
