@@ -7,6 +7,7 @@ No notebook is run, and nothing is fetched.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,15 +24,25 @@ DEFAULT = ROOT / "build/site"
 def build(folder: Path, *, jobs: str = "auto") -> int:
     """Build the site below `folder`; return 0 if all is well.
 
-    What is there from another time is used where nothing has changed. Diagrams are kept in one
-    place for all folders: drawing them takes half of the time.
+    What is there from another time is used where nothing has changed, unless that time was cut
+    short: what Sphinx was writing then breaks it. Diagrams are kept in one place for all folders:
+    drawing them takes half of the time.
     """
-    source, html = folder / "source", folder / "html"
+    source, html, doctrees = folder / "source", folder / "html", folder / "doctrees"
+    unfinished = folder / "unfinished"
+    if unfinished.exists():
+        for part in (html, doctrees):
+            shutil.rmtree(part, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
     Stage(ROOT, source, DEFAULT / "diagrams").make()
     options = ["--fail-on-warning", "--nitpicky", "--quiet", "--jobs", jobs]
     options += ["-D", f"html_extra_path={source / '_extra'}"]
-    places = ["-c", str(SITE), "-d", str(folder / "doctrees"), str(source), str(html)]
-    return build_main([*options, "-b", "html", *places])
+    places = ["-c", str(SITE), "-d", str(doctrees), str(source), str(html)]
+    failed = build_main([*options, "-b", "html", *places])
+    if not failed:
+        unfinished.unlink()
+    return failed
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """What becomes of a text on its way to the site."""
 
+import contextlib
+from pathlib import Path
+
 import nbformat
 import pytest
 from making import chapters, docstrings, generated, manual
@@ -7,6 +10,8 @@ from making.diagrams import pictured
 from making.links import relinked, slug
 from making.stage import Stage, StageError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import build
 
 
 @pytest.mark.parametrize(
@@ -139,3 +144,28 @@ def test_a_link_to_nothing_stops_the_build(project, target: str) -> None:  # typ
     page = "handouts/for_instructors.md"
     with pytest.raises(StageError, match=r"nothing|outside"):
         project.resolver(page, page)(target)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_was_cut_short_is_made_anew_and_what_ended_is_used(
+    ended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nothing:
+        def __init__(self, *places: Path) -> None:
+            pass
+
+        def make(self) -> None:
+            pass
+
+    def cut_short(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "Stage", Nothing)
+    monkeypatch.setattr(build, "build_main", (lambda arguments: 0) if ended else cut_short)
+    (tmp_path / "doctrees").mkdir()
+    with contextlib.suppress(KeyboardInterrupt):
+        build.build(tmp_path)
+    assert (tmp_path / "doctrees").exists()
+    monkeypatch.setattr(build, "build_main", lambda arguments: 0)
+    assert build.build(tmp_path) == 0
+    assert (tmp_path / "doctrees").exists() == ended
