@@ -49,13 +49,13 @@ class Command:
     It is up as soon as it exists.
 
     Args:
-        line: `python -m …`. `{port}` in it is a free port, the same each time it is started.
+        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it is started.
         name: what its repr calls it.
         workers: how many processes say that they are up.
         environment: variables that it gets besides those of this process.
 
     Raises:
-        ValueError: `line` does not begin with `python -m`.
+        ValueError: `line` begins with something else.
         ServerError: it has ended instead of serving. The message is the last line that it wrote.
 
     Attributes:
@@ -66,9 +66,13 @@ class Command:
     def __init__(
         self, line: str, *, name: str = "server", workers: int = 1, **environment: str
     ) -> None:
-        python, dash, *module = shlex.split(line)
-        if (python, dash) != ("python", "-m") or not module:
-            raise ValueError(f"expected a command such as `python -m chatlib chat`, got {line!r}")
+        words = shlex.split(line)
+        if words[:1] == ["uvicorn"]:
+            words = ["python", "-m", *words]
+        module = words[2:]
+        if words[:2] != ["python", "-m"] or not module:
+            wanted = "python -m chatlib chat, or uvicorn app:app"
+            raise ValueError(f"expected a command such as {wanted}; got {line!r}")
         self.name = name
         self._workers = workers
         self._environment = environment

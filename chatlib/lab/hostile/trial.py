@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from chatlib.lab.chart import Chart, bars
 from chatlib.lab.child import Child
-from chatlib.lab.command import Command
+from chatlib.lab.commands import Command
 from chatlib.lab.hostile.attacks import KINDS
 from chatlib.lab.hostile.witness import Witness
 
@@ -85,21 +87,34 @@ atexit.register(stop)
 def one_attack(child: Child, server: Command, port: int, path: str, kind: str) -> Result:
     """Have `child` attack, and look on."""
     with Witness(f"ws://127.0.0.1:{port}{path}") as witness:
-        memory, cpu = server.memory, server.cpu_seconds
+        memory, cpu = memory_of(server), cpu_seconds_of(server)
         child.order({"kind": kind, "port": port, "path": path})
         child.answer()
         calm(server)
-        memory, cpu = server.memory - memory, server.cpu_seconds - cpu
+        memory, cpu = memory_of(server) - memory, cpu_seconds_of(server) - cpu
         child.order("end it")
         got = child.answer()
     return Result(got, got != KINDS[kind].gets, witness.longest, cpu, max(memory, 0))
+
+
+def memory_of(server: Command) -> int:
+    """Return how many bytes it has in memory."""
+    return int(psutil.Process(server.pid).memory_info().rss)
+
+
+def cpu_seconds_of(server: Command) -> float:
+    """Return how much CPU time it has used."""
+    times = psutil.Process(server.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def calm(server: Command) -> None:
     """Wait until the server has worked through what it was sent."""
     end = time.monotonic() + CALM_SECONDS
     before = float("-inf")
-    while (used := server.cpu_seconds) - before > BUSY * LOOK_SECONDS and time.monotonic() < end:
+    while (
+        used := cpu_seconds_of(server)
+    ) - before > BUSY * LOOK_SECONDS and time.monotonic() < end:
         before = used
         time.sleep(LOOK_SECONDS)
 
