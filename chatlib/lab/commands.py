@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Self
+from typing import Self
 
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 
@@ -176,6 +176,18 @@ class Command:
         now = time.monotonic()
         self._there.send_signal(number)
         return now
+
+    def wait_for(self, text: str, times: int = 1, seconds: float = START_SECONDS) -> None:
+        """Wait until it has written `text` so many times, in all its runs.
+
+        Raises:
+            ServerError: it has ended, or has not after `seconds`.
+        """
+        end = time.monotonic() + seconds
+        while self._written().count(text) < times:
+            if not self.running or time.monotonic() > end:
+                raise ServerError(f"{self.name} has not written {text!r} {times} times")
+            time.sleep(LOOK_SECONDS)
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Wait until it has ended. Return its exit code.

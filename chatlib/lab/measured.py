@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -39,8 +40,8 @@ LAYERS = {
 # --- the notebook's side --------------------------------------------------------------------------
 
 
-def program(manager: type) -> str:
-    """Return source that defines `manager`, and all that it uses of the module that it is in.
+def program(manager: type | Callable[..., Any]) -> str:
+    """Return source that defines a class or a function, and all that it uses of its module.
 
     Raises:
         TypeError: its source cannot be found.

@@ -6,6 +6,7 @@ frame that closes their connection.
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -124,7 +125,7 @@ class Visitors:
         port = self.order["port"]
         request = REQUEST.format(path=path, host=HOST, port=port, key=key).encode()
         async with self.door:  # for the first time, not too many at once
-            connection = await self.connect(request)
+            connection = await self.connect(request, self.order["port"])
         attempt = 0
         while True:
             code = CUT
@@ -132,6 +133,7 @@ class Visitors:
                 code = await connection.code
                 self.inside -= 1
                 self.told.append((time.monotonic(), code))
+                self.changed.set()
             attempt = 0 if connection is not None else attempt + 1
             wait = self.come_back(code, attempt, self.order["retry"])
             if wait is None:
@@ -139,16 +141,16 @@ class Visitors:
                 self.changed.set()
                 return
             await asyncio.sleep(wait)
-            connection = await self.connect(request)
+            connection = await self.connect(request, self.order["back_to"])
 
-    async def connect(self, request: bytes) -> Connection | None:
+    async def connect(self, request: bytes, port: int) -> Connection | None:
         """Connect. Return the connection, or None if it was refused, or not answered in time."""
         began = time.monotonic()
         connection = Connection(request, self.order["deaf"])
         is_in = False
         try:
             async with asyncio.timeout(self.order["patience"]):
-                await self.reach(connection)
+                await self.reach(connection, port)
                 is_in = await connection.is_in
         except (OSError, TimeoutError):
             if connection.transport is not None:
@@ -158,22 +160,24 @@ class Visitors:
         self.changed.set()
         return connection if is_in else None
 
-    async def reach(self, connection: Connection) -> None:
+    async def reach(self, connection: Connection, port: int) -> None:
         sock = socket.socket()
         if self.order["deaf"]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         try:
-            await loop.sock_connect(sock, (HOST, self.order["port"]))
+            await loop.sock_connect(sock, (HOST, port))
         except BaseException:
             sock.close()
             raise
         await loop.create_connection(lambda: connection, sock=sock)
 
-    async def all_are_in(self, times: int) -> None:
-        """Wait until each has been told to go so many times, and is in again or stays away."""
-        while len(self.told) < times * self.number or self.inside + self.over < self.number:
+    async def wait_for(self, what: str, times: int) -> None:
+        """Wait until each has been told to go so many times, and with `"back"` is not outside."""
+        while len(self.told) < times * self.number or (
+            what == "back" and self.inside + self.over < self.number
+        ):
             self.changed.clear()
             await self.changed.wait()
 
@@ -193,13 +197,11 @@ def main() -> None:
         while True:
             answer: Any = None
             match await asyncio.to_thread(lambda: json.loads(lines.get())):
-                case {"all_in": times, "seconds": seconds}:
-                    try:
+                case {"wait_for": what, "times": times, "seconds": seconds}:
+                    with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(seconds):
-                            await visitors.all_are_in(times)
-                    except TimeoutError:
-                        pass
-                    answer = visitors.inside, visitors.over
+                            await visitors.wait_for(what, times)
+                    answer = len(visitors.told), visitors.inside, visitors.over
                 case "record":
                     answer = {"tries": visitors.tries, "told": visitors.told}
             print(json.dumps(answer), file=answers, flush=True)

@@ -3,13 +3,14 @@
     with Visitors(server, 500, come_back) as visitors:
         server.signal(signal.SIGTERM)
         ...
-        visitors.all_in(times=1)
+        visitors.all_back()
         record = visitors.record()
 
 They run in a process of their own: in the notebook's they would share the interpreter lock with
 what else it does.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ COMERS = 50  # that are on their way in at a time, when they come first
 START = "from chatlib.lab.visiting import main; main()"
 
 _running: set["Visitors"] = set()
+
+
+def many(number: int) -> int:
+    """Return `number`, or a fifth of it where the variable CHATLIB_ROUNDS says 1: nobody looks."""
+    return number if os.environ.get("CHATLIB_ROUNDS") != "1" else number // 5
 
 
 class VisitorsError(RuntimeError):
@@ -72,9 +78,9 @@ class Record:
 
 
 class Visitors:
-    """Clients in a process of their own, which ends with this one. A context manager, which ends it.
+    """Clients in a process of their own, which ends with this one.
 
-    They have come in when this returns.
+    They have come in when this returns. A context manager, which has them vanish.
 
     Args:
         server: a port of 127.0.0.1, or what has one.
@@ -84,6 +90,7 @@ class Visitors:
             the server could not be reached; with the number of tries that have failed since the
             connection was lost, from 0; and with `retry`. It is sent there as source, with what it
             uses of the notebook's.
+        back_to: where they come back to, as a proxy would lead them; None: to `server`.
         path: where they connect; `{number}` in it is the number of each, from 0.
         retry: the seconds over which the server wants a restart to be spread.
         at_once: how many are on their way in at a time, when they come first.
@@ -100,6 +107,7 @@ class Visitors:
         number: int,
         come_back: Callable[[int, int, float], float | None] = stay_away,
         *,
+        back_to: HasPort | int | None = None,
         path: str = "/ws/{number}",
         retry: float = 4.0,
         at_once: int = COMERS,
@@ -116,6 +124,7 @@ class Visitors:
                     "program": program(come_back),
                     "come_back": come_back.__name__,
                     "port": port_of(server),
+                    "back_to": port_of(server if back_to is None else back_to),
                     "number": number,
                     "path": path,
                     "retry": retry,
@@ -124,19 +133,29 @@ class Visitors:
                     "patience": patience,
                 }
             )
-            self.all_in()
+            self.all_back(times=0)
         except BaseException:
             self.stop()
             raise
 
-    def all_in(self, times: int = 0, seconds: float = ALL_IN_SECONDS) -> None:
-        """Wait until each was told to go `times` times, and is in again or stays away.
+    def all_told(self, times: int = 1, seconds: float = ALL_IN_SECONDS) -> None:
+        """Wait until each has been told to go `times` times.
 
         Raises:
-            VisitorsError: some are still out after `seconds`.
+            VisitorsError: some have not after `seconds`.
         """
-        inside, over = self._ask({"all_in": times, "seconds": seconds})
-        if inside + over < self.number:
+        told, _, _ = self._ask({"wait_for": "told", "times": times, "seconds": seconds})
+        if told < times * self.number:
+            raise VisitorsError(f"{told} connections have ended after {seconds:g} s")
+
+    def all_back(self, times: int = 1, seconds: float = ALL_IN_SECONDS) -> None:
+        """Wait until each has been told to go `times` times, and is in again or stays away.
+
+        Raises:
+            VisitorsError: some have not, or are still out, after `seconds`.
+        """
+        told, inside, over = self._ask({"wait_for": "back", "times": times, "seconds": seconds})
+        if told < times * self.number or inside + over < self.number:
             raise VisitorsError(f"{inside} of {self.number} visitors are in after {seconds:g} s")
 
     def record(self) -> Record:

@@ -24,6 +24,7 @@ from chatlib.lab.check.rules import (
     chapter_07_resume,
     chapter_08_feed,
     chapter_08_people,
+    chapter_09_come_back,
     open_fault,
     open_topics,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Summary",
     "bearer",
     "chat",
+    "come_back",
     "cursor_log",
     "echo",
     "encode",
@@ -169,6 +171,11 @@ def feed(feed_class: Any) -> Report:
 def people(function: Any) -> Report:
     """Try the exercise of chapter 08: `function(rows, leases, now)` says who is here."""
     return noted(report_on("people", chapter_08_people.PEOPLE, function))
+
+
+def come_back(function: Any) -> Report:
+    """Try an exercise of chapter 09: `function(code, attempt, retry)` says when to come back."""
+    return noted(report_on("come_back", chapter_09_come_back.COME_BACK, function))
 
 
 def fault(app: Any) -> Report:
