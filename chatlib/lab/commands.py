@@ -12,6 +12,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,8 @@ class Command:
     It is up as soon as it exists.
 
     Args:
-        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it is started.
+        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it
+            is started.
         name: what its repr calls it.
         workers: how many processes say that they are up.
         environment: variables that it gets besides those of this process.
@@ -110,11 +112,19 @@ class Command:
             },
         )
         end = time.monotonic() + START_SECONDS
-        while self._written().count(UP) < ups + self._workers:
+        while self._written().count(UP) < ups + self._workers or not self._listens():
             if not self.running or time.monotonic() > end:
                 last = self._written().strip().rpartition("\n")[2]
                 raise ServerError(f"{self.name} did not start: {last or 'it said nothing'}")
             time.sleep(LOOK_SECONDS)
+
+    def _listens(self) -> bool:
+        """Whether it accepts connections: a single process says that it is up just before that."""
+        try:
+            socket.create_connection((HOST, self.port), 1.0).close()
+        except OSError:
+            return False
+        return True
 
     @property
     def pid(self) -> int:
