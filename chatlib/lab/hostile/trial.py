@@ -55,8 +55,12 @@ def attack(
         port: of this machine, at which a proxy stands in front of it; 0: there is none.
         path: of its WebSocket.
         kinds: which attacks, of `KINDS`.
+
+    Raises:
+        ServerError: the server has ended.
     """
     port = port or server.port
+    server.http_url()  # which raises if it has ended
     try:
         return {kind: one_attack(attacker(), server, port, path, kind) for kind in kinds}
     except BaseException:
