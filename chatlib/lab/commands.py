@@ -50,8 +50,7 @@ class Command:
     It is up as soon as it exists.
 
     Args:
-        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it
-            is started.
+        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time.
         name: what its repr calls it.
         workers: how many processes say that they are up.
         environment: variables that it gets besides those of this process.

@@ -2,7 +2,7 @@
 
     with Pulse(server) as pulse:
         ...
-    print(pulse.longest)
+    print(pulse.longest())
 
 A ping of WebSocket is answered by the server itself, so a late pong says that its event loop was
 held up, and everybody with it.
@@ -40,10 +40,9 @@ class Pulse:
         self._child.answer()
         self.waits: list[tuple[float, float]] = []
 
-    @property
-    def longest(self) -> float:
-        """The longest wait, in seconds."""
-        return max(wait for _, wait in self.waits)
+    def longest(self, since: float = 0.0) -> float:
+        """Return the longest wait, in seconds, of the pings since a moment."""
+        return max(wait for sent, wait in self.waits if sent >= since)
 
     def stop(self) -> None:
         """Note what it has seen, and end it. Harmless if it has ended."""

@@ -102,8 +102,8 @@ def pings(place: Place) -> Attack:
 
 
 def big_head(place: Place) -> Attack:
-    """Ask for a page, with a header of 12 MiB."""
-    head = b"GET /nowhere HTTP/1.1\r\nHost: here\r\nX: %s\r\n\r\n" % (b"x" * (12 * MiB))
+    """Ask for a page, with a header of 8 MiB."""
+    head = b"GET /nowhere HTTP/1.1\r\nHost: here\r\nX: %s\r\n\r\n" % (b"x" * (8 * MiB))
     with contextlib.closing(place.connect()) as connection:
         answer = send_until_answered(connection, head, SECONDS)
         yield
