@@ -4,9 +4,15 @@ Each check returns a `Report`. None raises for a wrong answer, and each comes ba
 deadline. `check.summary()` says what you have solved.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from chatlib.lab.check.progress import noted
+from chatlib.lab.check.readiness.bench import Say
+from chatlib.lab.check.readiness.checklist import MAKE_IT_READY
+from chatlib.lab.check.readiness.entry import report_on_readiness
+from chatlib.lab.check.readiness.run import Wishes
+from chatlib.lab.check.readiness.targets import Headers
 from chatlib.lab.check.report import Report, report_on, report_on_app
 from chatlib.lab.check.rules import (
     chapter_00,
@@ -46,12 +52,14 @@ __all__ = [
     "guests_wait_outside",
     "items",
     "joined",
+    "make_it_ready",
     "once_a_turn",
     "outbox",
     "patience",
     "people",
     "ping",
     "presence",
+    "ready",
     "resume",
     "say",
     "shout",
@@ -176,6 +184,52 @@ def people(function: Any) -> Report:
 def come_back(function: Any) -> Report:
     """Try an exercise of chapter 09: `function(code, attempt, retry)` says when to come back."""
     return noted(report_on("come_back", chapter_09_come_back.COME_BACK, function))
+
+
+def ready(
+    app_or_url: Any,
+    path: str | None = None,
+    *,
+    headers: Headers | None = None,
+    say: Say | None = None,
+    secret: str | None = None,
+    only: Collection[str] | None = None,
+) -> Report:
+    """Try the checklist of chapter 09 on an app of yours, as it runs.
+
+    A point that does not hold has ✗, and one that somebody else may see to, a proxy say, has !.
+    What the check cannot look at has ·, with the reason. It takes about 20 seconds. The server is
+    flooded and loaded, so hand in one that nobody else uses; one on another machine is spared that.
+
+    Args:
+        app_or_url: the command line that starts your server, as a text or a list: this way most
+            is seen, the log, the memory and the stop. The check starts it, and ends it. In place
+            of `{port}` a free port is put; without that the variable PORT has one. `module:app`
+            alone is short for `uvicorn module:app`. Or an app, which then runs on the notebook's
+            server; or the address of a server that runs, such as `http://127.0.0.1:8000`.
+        path: of the WebSocket, with a query if it needs one. None: the first that the app has.
+        headers: of each request, `{"Cookie": "session=…"}` say. Where they come of a sign-in, a
+            function that is called with the server's address, and returns them.
+        say: a message that the app takes, or a function that makes one of a number, which grows
+            with each. None: any text will do, or is at least answered.
+        secret: the name of a parameter in the query whose value shall not be in the log. None: one
+            that sounds like a secret, `token` say.
+        only: the names of a few points, `["origin", "size"]` say.
+
+    Raises:
+        ValueError: it is no address, or there is no such point. What `headers` raises comes too.
+    """
+    wishes = Wishes(path, headers, say, secret, only)
+    return report_on_readiness("ready", app_or_url, wishes)
+
+
+def make_it_ready(app: Any) -> Report:
+    """Try the exercise of chapter 09: `app`, which counts votes, can meet the world.
+
+    It tries the points of the checklist that an app decides, and not its server.
+    """
+    wishes = Wishes(say='{"choice": "tea"}', only=MAKE_IT_READY, strict=True)
+    return noted(report_on_readiness("make_it_ready", app, wishes))
 
 
 def fault(app: Any) -> Report:

@@ -38,6 +38,7 @@ APP = "hand in the ASGI app: what FastAPI() gave you, and you added endpoints to
 RESTART = "Restart the kernel to be rid of it."
 
 Try = Callable[[Any], Awaitable[None]]
+Mark = Literal["✓", "✗", "·", "!"]  # it holds; it does not; not tried; it does not here
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Report:
     """
 
     name: str
-    lines: list[tuple[Rule, Literal["✓", "✗", "·"], str]] = field(default_factory=list)
+    lines: list[tuple[Rule, Mark, str]] = field(default_factory=list)
     remark: str = ""
 
     @property
@@ -106,7 +107,7 @@ class Report:
                 text += wrapped(f"  {mark} {rule.says}")
                 for part in came.split("\n") if came else ():
                     text += wrapped(f"    {part}")
-            if mark == "✗":
+            if mark in {"✗", "!"}:
                 text += wrapped(f"    hint: {rule.hint}")
         if self.remark:
             text.append(f"  {self.remark}")
