@@ -10,7 +10,6 @@ It needs the signals of Linux or macOS.
 import atexit
 import contextlib
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -19,27 +18,13 @@ import tempfile
 import time
 from typing import Self
 
+from chatlib.lab.command_line import RUN, module_of
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 
 START_SECONDS = 30.0  # a guard
 STOP_SECONDS = 15.0  # in which it may end, before it is killed
 LOOK_SECONDS = 0.01
 UP = "Application startup complete."  # what uvicorn says, once for each worker
-# It runs a module as `python -m` does. When the pipe to its stdin closes, which the system does
-# however the process ends that started it, it ends with all that it has started itself.
-RUN = """
-import os, runpy, signal, sys, threading
-
-def watch():
-    while os.read(0, 1024):
-        pass
-    os.killpg(0, signal.SIGKILL)
-
-if __name__ == "__main__":
-    threading.Thread(target=watch, daemon=True).start()
-    del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 _running: dict[str, "Command"] = {}
 
@@ -50,7 +35,8 @@ class Command:
     It is up as soon as it exists.
 
     Args:
-        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time.
+        line: `python -m …`, or `uvicorn …`. `{port}` in it is a free port, the same each time it
+            is started.
         name: what its repr calls it.
         workers: how many processes say that they are up.
         environment: variables that it gets besides those of this process.
@@ -67,13 +53,7 @@ class Command:
     def __init__(
         self, line: str, *, name: str = "server", workers: int = 1, **environment: str
     ) -> None:
-        words = shlex.split(line)
-        if words[:1] == ["uvicorn"]:
-            words = ["python", "-m", *words]
-        module = words[2:]
-        if words[:2] != ["python", "-m"] or not module:
-            wanted = "python -m chatlib chat, or uvicorn app:app"
-            raise ValueError(f"expected a command such as {wanted}; got {line!r}")
+        module = module_of(line)
         self.name = name
         self._workers = workers
         self._environment = environment
@@ -82,6 +62,7 @@ class Command:
         self._module = [word.replace("{port}", str(self.port)) for word in module]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
         self._process: subprocess.Popen[bytes] | None = None
+        self._swept = False  # whether it is gone, with all that it had started
         self.ended: float | None = None
         except_loopback_from_proxies()
         try:
@@ -95,20 +76,16 @@ class Command:
         if self.running:
             return
         self._expect_there()
+        self.kill()  # what it may have left
         ups = self._written().count(UP)
-        self.ended = None
+        self.ended, self._swept = None, False
         self._process = subprocess.Popen(
-            [sys.executable, "-c", RUN, *self._module],
+            [sys.executable, "-u", "-c", RUN, *self._module],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl+C in a terminal is for this process alone
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "PYTHONUNBUFFERED": "1",
-                **self._environment,
-            },
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **self._environment},
         )
         end = time.monotonic() + START_SECONDS
         while self._written().count(UP) < ups + self._workers or not self._listens():
@@ -213,12 +190,15 @@ class Command:
 
     def kill(self) -> None:
         """Kill it, and what it has started, with SIGKILL. Wait until it is gone."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        if self._process is None or self._swept:  # later its number may be another one's
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._swept = True
+        self.ended = self.ended or time.monotonic()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def stop(self) -> None:
         """Have it end, with SIGTERM first, and its port free. Harmless if it has ended."""

@@ -113,6 +113,7 @@ class Visitors:
         self.number = order["number"]
         self.tries: list[tuple[float, float, bool]] = []
         self.told: list[tuple[float, int]] = []
+        self.first: list[bool] = []  # of each whether it was let in when it came first
         self.inside = self.over = 0
         self.changed = asyncio.Event()
         self.door = asyncio.Semaphore(order["at_once"])
@@ -126,6 +127,8 @@ class Visitors:
         request = REQUEST.format(path=path, host=HOST, port=port, key=key).encode()
         async with self.door:  # for the first time, not too many at once
             connection = await self.connect(request, self.order["port"])
+        self.first.append(connection is not None)
+        self.changed.set()
         attempt = 0
         while True:
             code = CUT
@@ -142,6 +145,13 @@ class Visitors:
                 return
             await asyncio.sleep(wait)
             connection = await self.connect(request, self.order["back_to"])
+
+    async def all_have_come(self) -> list[bool]:
+        """Wait until each has tried to come in once. Return whether it was let in."""
+        while len(self.first) < self.number:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.first
 
     async def connect(self, request: bytes, port: int) -> Connection | None:
         """Connect. Return the connection, or None if it was refused, or not answered in time."""
@@ -202,6 +212,9 @@ def main() -> None:
                         async with asyncio.timeout(seconds):
                             await visitors.wait_for(what, times)
                     answer = len(visitors.told), visitors.inside, visitors.over
+                case "come":
+                    tries = await visitors.all_have_come()
+                    answer = tries.count(False), tries.count(True)
                 case "record":
                     answer = {"tries": visitors.tries, "told": visitors.told}
             print(json.dumps(answer), file=answers, flush=True)

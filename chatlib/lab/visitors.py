@@ -133,10 +133,15 @@ class Visitors:
                     "patience": patience,
                 }
             )
-            self.all_back(times=0)
+            self._come()
         except BaseException:
             self.stop()
             raise
+
+    def _come(self) -> None:
+        refused, inside = self._ask("come")
+        if refused:
+            raise VisitorsError(f"{inside} of {self.number} visitors were let in")
 
     def all_told(self, times: int = 1, seconds: float = ALL_IN_SECONDS) -> None:
         """Wait until each has been told to go `times` times.
