@@ -11,8 +11,8 @@ from chatlib.lab.check.progress import noted
 from chatlib.lab.check.readiness.bench import Say
 from chatlib.lab.check.readiness.checklist import MAKE_IT_READY
 from chatlib.lab.check.readiness.entry import report_on_readiness
-from chatlib.lab.check.readiness.run import Wishes
 from chatlib.lab.check.readiness.targets import Headers
+from chatlib.lab.check.readiness.wishes import Wishes
 from chatlib.lab.check.report import Report, report_on, report_on_app
 from chatlib.lab.check.rules import (
     chapter_00,

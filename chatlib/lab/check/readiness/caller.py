@@ -30,7 +30,7 @@ class Caller:
     Attributes:
         extensions: what the server has agreed to.
         code: of the close frame that came, 1006 if the stream ended without one, None before.
-        messages: what came, text and bytes, not read yet.
+        messages: what came, text and bytes, and None at the end.
     """
 
     numbers = itertools.count()
@@ -123,18 +123,12 @@ class Caller:
         await self.send(payload, PING)
         return await happens(came, seconds) and self.code is None
 
-    async def hears(self, seconds: float) -> str | bytes | None:
-        """Return the next message, or None if none comes in time, or at all."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self.messages.get()
-        except TimeoutError:
-            return None
-
     def forget(self) -> None:
         """Drop what came until now."""
         while not self.messages.empty():
             self.messages.get_nowait()
+        if self.ended.is_set():
+            self.messages.put_nowait(None)
 
     async def closed(self, seconds: float) -> int | None:
         """Return with which code it is closed, or None if it is not, in time."""

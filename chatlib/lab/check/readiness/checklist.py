@@ -64,8 +64,8 @@ CHECKLIST: dict[str, Point] = {
     ),
     "bad_input": point(
         "bad input is answered, or closed with 1003, 1007 or 1008",
-        "text = await receive_text(websocket), from chatlib.core.messages, closes with 1003; what "
-        "is no JSON: except ValueError, and answer it",
+        "text = await receive_text(websocket), from chatlib, closes what is binary with 1003; take "
+        "JSON apart with a pydantic model, and answer where it raises ValidationError",
         "loopback",
     ),
     "traceback": point(
@@ -107,7 +107,7 @@ CHECKLIST: dict[str, Point] = {
     ),
     "secret": point(
         "a token in the address does not reach the log",
-        "redact_logs('token'), from chatlib.core.redact, with the name of each such parameter",
+        "redact_logs('token'), from chatlib, with the name of each such parameter",
         "loopback",
         "log",
         "server",

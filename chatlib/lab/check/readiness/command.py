@@ -31,6 +31,8 @@ class Command(Target):
         command: a command line, or its words; or `module:app` alone, for `uvicorn module:app`. In
             place of `{port}` a free port is put. Without that, and without an option such as
             `--port`, the port is in the environment, as PORT and UVICORN_PORT.
+        look: whether a second process shall import the app, if the command names it, to learn
+            which WebSockets it has.
 
     Raises:
         ServerError: it does not start. The message has the last line that it wrote.
@@ -38,7 +40,7 @@ class Command(Target):
 
     restarts = True
 
-    def __init__(self, command: str | Sequence[str]) -> None:
+    def __init__(self, command: str | Sequence[str], *, look: bool = True) -> None:
         words = shlex.split(command) if isinstance(command, str) else list(map(str, command))
         if len(words) == 1 and NAMED.fullmatch(words[0]):
             words = ["uvicorn", *words]
@@ -62,7 +64,7 @@ class Command(Target):
             self._log.close()
             raise ServerError(f"cannot run {words[0]!r}: {error.strerror}") from error
         try:
-            self.doors = self._look_for_doors(words)
+            self.doors = self._look_for_doors(words) if look else []
             self._wait(port)
         except BaseException:
             self.end()

@@ -5,8 +5,9 @@ from typing import Any
 
 from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.command import Command
-from chatlib.lab.check.readiness.run import Readiness, Wishes, points, report_on_target
+from chatlib.lab.check.readiness.run import report_on_target
 from chatlib.lab.check.readiness.targets import Address, Served, Target
+from chatlib.lab.check.readiness.wishes import Readiness, Wishes, points
 from chatlib.lab.check.report import APP, Rule, no_attempt, with_remarks
 from chatlib.lab.check.tools.doors import what_is_no_app
 from chatlib.lab.check.tools.wrong import Wrong
@@ -20,7 +21,7 @@ def report_on_readiness(name: str, subject: Any, wishes: Wishes) -> Readiness:
     if unknown:
         raise ValueError(f"only= takes some of {', '.join(CHECKLIST)}; got {unknown[0]!r}")
     try:
-        target = target_of(subject)
+        target = target_of(subject, look=wishes.path is None or wishes.secret is None)
     except (ServerError, Wrong) as error:
         hint = getattr(error, "hint", None) or "the message is that of the app, or of its command"
         start = Rule("the app starts", hint, no_attempt, essential=True)
@@ -36,14 +37,20 @@ def report_on_readiness(name: str, subject: Any, wishes: Wishes) -> Readiness:
     return report
 
 
-def target_of(subject: Any) -> Target:
-    """Return what `subject` is, running. Raises `Wrong`, `ServerError` or `ValueError`."""
+def target_of(subject: Any, *, look: bool) -> Target:
+    """Return what `subject` is, running; of a command, `look` says whether for its WebSockets.
+
+    Raises:
+        Wrong: it is none.
+        ServerError: it does not start.
+        ValueError: it is no address, or no command.
+    """
     if isinstance(subject, str) and "://" in subject and " " not in subject:
         return Address(subject)
     if isinstance(subject, str) or (
         isinstance(subject, Sequence) and all(isinstance(each, str) for each in subject)
     ):
-        return Command(subject)
+        return Command(subject, look=look)
     strange = what_is_no_app(subject)
     if strange is not None:
         raise Wrong("an app", strange[0], hint=strange[1])

@@ -7,7 +7,6 @@ from websockets.frames import Frame
 
 from chatlib.lab.check.readiness.bench import (
     ANSWER_SECONDS,
-    QUIET_SECONDS,
     Bench,
     NotLookedAt,
     Remark,
@@ -97,7 +96,7 @@ class Speakers:
         said: how many bytes.
     """
 
-    def __init__(self, bench: Bench, witness: Caller, seconds: float = QUIET_SECONDS) -> None:
+    def __init__(self, bench: Bench, witness: Caller, seconds: float = ANSWER_SECONDS) -> None:
         self.bench, self.witness, self.seconds = bench, witness, seconds
         self.said = 0
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from chatlib.lab.check.readiness import doors, loads, payloads, stops
-from chatlib.lab.check.readiness.bench import Bench, NotLookedAt, Remark, Say
-from chatlib.lab.check.readiness.checklist import CHECKLIST, Point
+from chatlib.lab.check.readiness.bench import Bench, NotLookedAt, Remark
+from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.place import Place
-from chatlib.lab.check.readiness.targets import Address, Headers, Target
-from chatlib.lab.check.report import Mark, Report, Rule, no_attempt, wrapped
+from chatlib.lab.check.readiness.targets import Address, Target
+from chatlib.lab.check.readiness.wishes import Readiness, Wishes, points
+from chatlib.lab.check.report import Mark, Rule, no_attempt, wrapped
 from chatlib.lab.check.tools.wrong import Wrong
 
 RULE_SECONDS = 20.0  # a guard: each point has deadlines of its own
@@ -45,38 +45,6 @@ MEANWHILE: dict[str, Attempt] = {
 # What the log says of all that.
 AFTER: dict[str, Attempt] = {"secret": doors.secret_in_log, "traceback": payloads.traceback}
 STOPS = {"unready": stops.unready, "told": stops.all_told, "stops": stops.stops}
-
-
-class Readiness(Report):
-    """What came of the checklist."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether no point fails. A remark, and what was not looked at, is no failure."""
-        marks = [mark for _, mark, _ in self.lines]
-        return "✓" in marks and "✗" not in marks
-
-
-@dataclass
-class Wishes:
-    """How to try it.
-
-    Attributes:
-        path: of the WebSocket; None for the first that the app has.
-        headers: of each request, or a function that returns them for the server's address.
-        say: see `Bench`.
-        secret: the name of a parameter in the query that is a secret; None for the one that sounds
-            like it.
-        only: which points; None for all.
-        strict: whether a remark is a failure.
-    """
-
-    path: str | None = None
-    headers: Headers | None = None
-    say: Say | None = None
-    secret: str | None = None
-    only: Collection[str] | None = None
-    strict: bool = False
 
 
 class Trial:
@@ -243,9 +211,3 @@ def report_on_target(name: str, target: Target, wishes: Wishes) -> Readiness:
     sentences += [trial.trouble] if trial.trouble else []
     report.remark = "\n".join("\n".join(wrapped(f"  {each}")) for each in sentences).strip()
     return report
-
-
-def points(wishes: Wishes) -> list[tuple[str, Point]]:
-    """Return the points that are wished for, and the first, on which they all stand."""
-    only = wishes.only
-    return [(k, v) for k, v in CHECKLIST.items() if only is None or k in only or k == "enters"]
