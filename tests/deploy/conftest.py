@@ -1,20 +1,18 @@
 """The apps that are behind a proxy."""
 
 import shutil
+import signal
 
 import pytest
-from proxied import PROBE, SECRET, App
+from proxied import PROBE, App, rooms_at
 
 
 @pytest.fixture(scope="session")
 def rooms(tmp_path_factory):
     """The rooms, as an operator starts them behind a proxy."""
-    folder = tmp_path_factory.mktemp("rooms")
-    command = ["-m", "chatlib", "rooms", "--root-path", "/chat", "--uds", str(folder / "app.sock")]
-    command += ["--store", f"sqlite:///{folder}/chat.db"]
-    app = App(folder, *command, CHATLIB_SECRET=SECRET, FORWARDED_ALLOW_IPS="*")
+    app = rooms_at(tmp_path_factory.mktemp("rooms"))
     yield app
-    app.stop(15)
+    app.stop(signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +21,7 @@ def probe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("probe")
     app = App(folder, PROBE, str(folder / "app.sock"))
     yield app
-    app.stop(15)
+    app.stop(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")

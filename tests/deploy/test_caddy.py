@@ -4,7 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-from proxied import HOST, Program, ProxyContract, code_of
+from proxied import HOST, Program, code_of
+from proxy_contract import ProxyContract
 
 pytestmark = pytest.mark.usefixtures("needs_caddy", "needs_openssl")
 
@@ -53,3 +54,8 @@ class TestCaddy(ProxyContract):
             assert code_of(websocket) == 1001
             with proxy.connect("/chat/ws") as again:
                 again.recv()
+
+    def test_without_route_everybody_sees_what_is_for_operators(self, probe):
+        """Caddy sorts: `respond`, which stands first, comes after `handle_path`."""
+        with running(probe, {"\troute {": "\thandle {"}) as broken:
+            assert broken.status("/chat/metrics")[0] == 200

@@ -1,12 +1,14 @@
 """HAProxy with the configuration in deploy/, in front of the rooms and of an app that tells."""
 
 import contextlib
+import json
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from proxied import HOST, Program, ProxyContract, wait_until
+from proxied import FORGED, HOST, Program, wait_until
+from proxy_contract import ProxyContract
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.usefixtures("needs_haproxy", "needs_openssl")
@@ -78,3 +80,11 @@ class TestHAProxy(ProxyContract):
         tell.status("/chat/logged?token=secret")
         wait_until(lambda: '"GET /chat/logged" 404' in tell.log, "no log")
         assert "secret" not in tell.log
+
+    def test_an_address_that_is_added_is_one_that_a_client_can_choose(self, probe):
+        added = {"    http-request set-header X-Forwarded-For %[src]": "    option forwardfor"}
+        with (
+            running(probe, added) as broken,
+            broken.connect("/chat/ws", additional_headers=FORGED) as websocket,
+        ):
+            assert json.loads(websocket.recv())["client"] == "203.0.113.9"

@@ -1,47 +1,15 @@
 """nginx with the configuration in deploy/, in front of the rooms and of an app that tells."""
 
-import contextlib
 import json
 
 import pytest
-from proxied import FORGED, HOST, Proxy, ProxyContract, recipe, wait_until
-
-from chatlib.lab.nginx import NginxServer
+from proxied import FORGED, Nginx, wait_until
+from proxy_contract import ProxyContract
 
 pytestmark = pytest.mark.usefixtures("needs_nginx", "needs_openssl")
 
 
-class Nginx(Proxy):
-    """nginx, from the recipe.
-
-    Args:
-        app: what is behind it.
-        changes: of the recipe, for one test.
-    """
-
-    def __init__(self, app, changes=None):
-        here = {
-            "unix:/run/chatlib/rooms.sock": f"unix:{app.uds}",
-            "listen 80": "listen 127.0.0.1:@PORT@",
-            "listen 443": "listen 127.0.0.1:@TLS_PORT@",
-            "/etc/letsencrypt/live/chat.example.com/fullchain.pem": "@CERTIFICATE@",
-            "/etc/letsencrypt/live/chat.example.com/privkey.pem": "@KEY@",
-            "/var/log/nginx/chatlib.log": "@ACCESS_LOG@",
-            "server_name chat.example.com": f"server_name {HOST}",
-        }
-        self.http = recipe("nginx/chatlib.conf", {**here, **(changes or {})})
-        self.nginx = NginxServer(self.http, certificate=True)
-        super().__init__(self.nginx.tls_port, self.nginx.port, self.nginx.ssl_context)
-
-    def stop(self):
-        self.nginx.stop()
-
-
-@contextlib.contextmanager
-def running(app, changes=None):
-    proxy = Nginx(app, changes)
-    with proxy.nginx:
-        yield proxy
+running = Nginx
 
 
 class TestNginx(ProxyContract):
