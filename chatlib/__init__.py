@@ -11,6 +11,7 @@ from chatlib.core.hub.publisher import Publisher
 from chatlib.core.manager import ConnectionManager
 from chatlib.core.messages import receive_text
 from chatlib.core.metrics.add import add_metrics
+from chatlib.core.ops.add import add_ops
 from chatlib.core.redact import redact_logs
 from chatlib.core.room import Room
 
@@ -21,6 +22,7 @@ __all__ = [
     "Publisher",
     "Room",
     "add_metrics",
+    "add_ops",
     "receive_text",
     "redact_logs",
 ]

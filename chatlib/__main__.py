@@ -11,17 +11,27 @@ import importlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.config import LOG_LEVELS
 
 from chatlib import course
-from chatlib.core.browsers import expect_sendable
+from chatlib.core.arguments import (
+    descriptor,
+    from_environment,
+    origin,
+    port_number,
+    root_path,
+    seconds,
+    worker_count,
+)
 from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.core.listening import expect_free_path, expect_free_port, expect_socket
 from chatlib.core.metrics.folder import fresh_folder
+from chatlib.core.ops.stopping import VARIABLE as DRAIN
+from chatlib.core.ops.stopping import drain_from_environment
 from chatlib.core.origins import VARIABLE, origins_from_environment
 from chatlib.stores import store_at
 from chatlib.stores.address import shown
@@ -83,9 +93,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 port = from_environment("PORT", port_number, 8000)
             expect_free_port(given.host, port)
         if given.app == "rooms":
+            os.environ[DRAIN] = str(
+                drain_from_environment() if given.drain is None else given.drain
+            )
             notes = prepare_rooms(given.store, workers)
         elif given.store is not None:
             raise ValueError(f"--store is for rooms: {given.app} keeps nothing")
+        elif given.drain is not None:
+            raise ValueError(f"--drain is for rooms: {given.app} has no /readyz")
         elif workers > 1:
             notes = [f"{workers} workers: clients of one do not hear those of another"]
         else:
@@ -187,6 +202,12 @@ def parser() -> Parser:
         f"Default: ${STORE}, else memory:",
     )
     parser.add_argument(
+        "--drain",
+        type=seconds,
+        help="for how many seconds after SIGTERM rooms go on serving, while /readyz says 503. "
+        f"Default: ${DRAIN}, else 0",
+    )
+    parser.add_argument(
         "--origin",
         type=origin,
         action="append",
@@ -195,45 +216,6 @@ def parser() -> Parser:
     )
     parser.add_argument("--log-level", choices=LOG_LEVELS, help="default: info")
     return parser
-
-
-def whole_number(least: int, most: int, text: str) -> int:
-    """Return the number that `text` writes, from `least` to `most`."""
-    if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
-        raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {text!r}")
-    return int(text)
-
-
-port_number = functools.partial(whole_number, 0, 65535)
-worker_count = functools.partial(whole_number, 1, 1000)
-descriptor = functools.partial(whole_number, 0, 2**31 - 1)
-
-
-def from_environment(name: str, kind: Callable[[str], int], default: int) -> int:
-    """Return what the variable `name` says, or `default` if it is not set, or empty."""
-    text = os.environ.get(name)
-    try:
-        return kind(text) if text else default
-    except argparse.ArgumentTypeError as error:
-        raise ValueError(f"${name}: {error}") from None
-
-
-def root_path(text: str) -> str:
-    """Return `text` if a path can follow it."""
-    if text and (not text.startswith("/") or text.endswith("/")):
-        raise argparse.ArgumentTypeError(
-            f"expected a path that begins with / and does not end so, such as /chat; got {text!r}"
-        )
-    return text
-
-
-def origin(text: str) -> str:
-    """Return `text` if it is an origin."""
-    try:
-        expect_sendable([text])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
 
 
 if __name__ == "__main__":

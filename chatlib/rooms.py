@@ -14,6 +14,9 @@ from fastapi import FastAPI, WebSocket
 from chatlib.core.guard import Guard
 from chatlib.core.hub.hub import BEAT_SECONDS, Hub
 from chatlib.core.metrics.add import add_metrics
+from chatlib.core.ops.add import add_stopping
+from chatlib.core.ops.health import Probes, add_probes
+from chatlib.core.ops.stopping import drain_from_environment
 from chatlib.core.origins import origins_from_environment
 from chatlib.core.pages import add_page
 from chatlib.core.redact import redact_logs
@@ -51,6 +54,7 @@ def create_app(
     origins: Collection[str] = (),
     beat: float = BEAT_SECONDS,
     retry: int = RETRY_MILLISECONDS,
+    drain: float = 0.0,
 ) -> FastAPI:
     """Return an app that speaks `chatlib.rooms.1`: its page `/protocol` describes it.
 
@@ -72,6 +76,7 @@ def create_app(
         origins: of other sites whose pages may connect and post, as for `Guard`.
         beat: every how many seconds clients get a beat.
         retry: over how many milliseconds clients come back after a restart.
+        drain: for how many seconds after SIGTERM it goes on, as for `add_ops`.
 
     Raises:
         ValueError: there is no such store, the secret is too short, or a time cannot be.
@@ -102,6 +107,9 @@ def create_app(
     async def talk(websocket: WebSocket, room: str) -> None:
         await entrance.serve(websocket, room)
 
+    stopping = add_stopping(app, drain)
+    # A connection is in its room and in an inbox, and counts once here.
+    add_probes(app, Probes(hub, lambda: (len(hub.rooms), entrance.open.total()), stopping))
     add_metrics(app, hub)
     return app
 
@@ -110,4 +118,5 @@ app = create_app(
     os.environ.get(STORE) or "memory:",
     secret=os.environ.get(SECRET) or None,
     origins=origins_from_environment(),
+    drain=drain_from_environment(),
 )

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import websockets
 from scrape import Scrape
 
 from chatlib.__main__ import main
+from chatlib.core.metrics.shared import runs
 
 ROOT = Path(__file__).parent.parent
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -547,6 +549,25 @@ async def scrape_until(address, condition):
     return found
 
 
+async def end_of(process):
+    """Wait until `process` has ended.
+
+    That its connections are closed says less: Linux closes the files of a process from the newest
+    on, so the locks that it took at its start are held for a moment more.
+    """
+    if not hasattr(os, "pidfd_open"):
+        while runs(process):  # noqa: ASYNC110 - other systems have no event for it
+            await asyncio.sleep(0.01)
+        return
+    ended, descriptor = asyncio.Event(), os.pidfd_open(process)
+    try:
+        asyncio.get_running_loop().add_reader(descriptor, ended.set)
+        await ended.wait()
+        asyncio.get_running_loop().remove_reader(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def test_the_metrics_of_all_workers_are_added_up_and_a_killed_one_is_connected_to_nobody(tmp_path):
     async def worker_with_members(address):
         while True:
@@ -574,6 +595,7 @@ def test_the_metrics_of_all_workers_are_added_up_and_a_killed_one_is_connected_t
 
             worker, members = await worker_with_members(address)
             os.kill(worker, signal.SIGKILL)
+            await end_of(worker)
             ends = {asyncio.create_task(client.wait_closed()) for client in clients}
             while len(ends) > 8 - members:
                 _, ends = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -596,6 +618,64 @@ def test_the_metrics_of_all_workers_are_added_up_and_a_killed_one_is_connected_t
         asyncio.run(talk(address))
     assert list(folders.iterdir()) == []
     assert "Traceback" not in "".join(output)
+
+
+def status_of(address, path):
+    try:
+        with DIRECT.open(f"http://{address}{path}", timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+async def told_to_look_away(address, server):
+    """Have a server stop; return once its readiness says so, and a client came in after that."""
+    async with asyncio.timeout(40):
+        assert status_of(address, "/readyz") == 200
+        server.terminate()
+        while status_of(address, "/readyz") != 503:
+            pass
+        async with in_a_room(address, "late"):
+            pass
+
+
+DRAINING = {
+    "python -m chatlib": [sys.executable, "-m", "chatlib", "rooms", "--port", "0", "--drain", "60"],
+    "uvicorn": [sys.executable, "-m", "uvicorn", "chatlib.rooms:app", "--port", "0"],
+    "gunicorn": [
+        *[sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"],
+        *["chatlib.rooms:app", "--bind", "127.0.0.1:0", "--graceful-timeout", "70"],
+    ],
+}
+
+
+@pytest.mark.parametrize("how", DRAINING)
+def test_a_server_that_drains_is_not_ready_and_serves_until_it_is_told_again(how):
+    with running(DRAINING[how], CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="60") as (address, output):
+        asyncio.run(told_to_look_away(address, output.process))
+        # The end of `running` tells it again, and waits until it has ended.
+    assert "Traceback" not in "".join(output)
+
+
+def test_all_workers_drain_and_then_stop_by_themselves(tmp_path):
+    arguments = ["rooms", "--port", "0", "--workers", "2", "--drain", "2"]
+    arguments += ["--store", f"sqlite:///{tmp_path}/chat.db"]
+    with chatlib_runs(*arguments, CHATLIB_SECRET=TOKEN_OF) as (address, output):
+        asyncio.run(told_to_look_away(address, output.process))
+        assert output.process.wait(40) == 0
+    assert "".join(output).count("not ready from now on; the server stops in 2 seconds") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["rooms", "--drain", "-1"], "argument --drain: expected seconds from 0 on, got '-1'"),
+        (["chat", "--drain", "1"], "--drain is for rooms: chat has no /readyz"),
+    ],
+)
+def test_a_drain_that_cannot_be_is_refused(arguments, why, capsys):
+    assert why in refusal(capsys, *arguments)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

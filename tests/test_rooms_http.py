@@ -274,10 +274,10 @@ def test_health_says_that_the_log_does_not_answer_and_to_the_operator_why(monkey
             assert (log["ok"], log["error"], log["lag_ms"]) == (False, why, None)
         logged = [line.text for line in broken.server.log if line.level == "WARNING"]
         assert logged == [
-            "the store cannot be used: cannot write to /srv/chat.db: the disk is gone"
+            "the store does not answer: OSError('cannot write to /srv/chat.db: the disk is gone')"
         ]
 
-    monkeypatch.setattr("chatlib.core.rooms.routes.HEALTH_SECONDS", 0.05)
+    monkeypatch.setattr("chatlib.core.hub.check.ANSWER_SECONDS", 0.05)
     play(scenario, Silent(), Broken())
 
 

@@ -4,13 +4,15 @@
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
-from chatlib.core.line import CHUNK
+from chatlib.core.chunks import Chunks
 from chatlib.core.member import Member, State
 from chatlib.core.patience import Judged, Patience
 from chatlib.core.ring import Ring
 from chatlib.core.turn import WRITE_BYTES, turn_here
+from chatlib.core.written import Written
 
 STEP_BYTES = 32 * WRITE_BYTES  # how much is written between two looks at what the turn has left
 
@@ -33,7 +35,8 @@ class Group:
         leaving: the members that have just left. Changed under the lock of the ring.
         low: a place in the log that every member has reached.
         asked: when its event loop was asked for a sign of life, until it gives one; or None.
-        delivered, sent_bytes: what was written up to the last flush.
+        chunks: what was joined in this flush.
+        written: what was written up to the last flush.
     """
 
     def __init__(
@@ -57,11 +60,12 @@ class Group:
         # Between the writes of a round some in step are at `_start` still, and some at `_flushed`.
         self._start = self._flushed = self.low = ring.end
         self.asked: float | None = None
-        self.delivered = self.sent_bytes = 0
+        self.chunks = Chunks(ring)
+        self.written = Written()
         self._writes, self._each = 0, (0, 0)  # the same for this flush: messages and bytes of each
         self._flushing = self._news = False
+        self._since = 0.0  # when there was news
         self._judged = Judged()
-        self._chunks: dict[int, tuple[int, bytes, int]] = {}
 
     @property
     def members(self) -> list[Member]:
@@ -69,10 +73,13 @@ class Group:
         return [*list(self.in_step), *list(self.apart)]
 
     @property
-    def totals(self) -> tuple[int, int]:
-        """How many messages were written, each counted for each member, and their size."""
+    def totals(self) -> Written:
+        """What was written up to now. In any thread."""
         messages, size = self._each
-        return self.delivered + self._writes * messages, self.sent_bytes + self._writes * size
+        totals = Written()
+        totals.add(self.written)
+        totals.count(self._writes * messages, self._writes * size)
+        return totals
 
     def move(self, member: Member, state: State) -> None:
         """Bring `member` into `state`. A member that is gone stays gone."""
@@ -80,6 +87,8 @@ class Group:
             return
         self.in_step.pop(member, None)
         self.apart.pop(member, None)
+        if member.state is State.IN_STEP:
+            member.timed = member.cursor
         member.state = state
         if state is State.IN_STEP:
             member.mark = None
@@ -114,7 +123,8 @@ class Group:
 
         It may be called in any thread.
         """
-        self._news = True
+        if not self._news:
+            self._news, self._since = True, time.monotonic()
         if self._flushing:
             if self.loop.is_closed():
                 self.on_closed(self)
@@ -136,12 +146,14 @@ class Group:
 
         Where it yields, the turn of the event loop may end. It yields what that has cost.
         """
-        self._news = False
+        self._news, since = False, self._since
         end = self._note_leavers()
         for member in list(self.apart):  # first, so that a speaker hears before the others
-            yield member.line.step() + WRITE_BYTES
+            cost = member.line.step() + WRITE_BYTES
+            member.note_wait(end, since)
+            yield cost
         if self.in_step and self._flushed < end:
-            count, data, self._flushed = self.chunk(self._start, end)
+            count, data, self._flushed = self.chunks.at(self._start, end)
             start, flushed, in_step = self._start, self._flushed, State.IN_STEP
             self._each, cost = (count, len(data)), len(data) + WRITE_BYTES
             step = max(1, STEP_BYTES // cost)
@@ -156,7 +168,8 @@ class Group:
                     if self._writes % step == 0:
                         yield step * cost
             yield self._writes % step * cost
-            (self.delivered, self.sent_bytes), self._writes = self.totals, 0
+            self.written, writes, self._writes = self.totals, self._writes, 0
+            self.written.times.note(time.monotonic() - since, writes)
         elif not self.in_step:
             self._flushed = end
         self._start = self._flushed
@@ -176,7 +189,7 @@ class Group:
 
     def _settle(self) -> None:
         """Note how far each member has come, and have the ring drop what nobody needs any more."""
-        self._chunks.clear()
+        self.chunks.clear()
         for member in list(self.apart):
             if member.state is State.LEAVING and member.next_stamp() is None:
                 self.move(member, State.GONE)
@@ -198,19 +211,6 @@ class Group:
         return self._flushed < self.ring.end or any(
             member.line.writable.is_set() and not member.line.idle for member in self.apart
         )
-
-    def chunk(self, place: int, until: int) -> tuple[int, bytes, int]:
-        """Return how many frames there are from `place` on, those frames, and where they end.
-
-        They are about `CHUNK` bytes at most, and joined once for all members at that place.
-        """
-        found = self._chunks.get(place)
-        if found is None or found[2] > until:
-            frames, end = self.ring.read(place, until, CHUNK)
-            found = (len(frames), b"".join(frames), end)
-            if frames:
-                self._chunks[place] = found
-        return found
 
     def caught_up(self) -> int:
         """Return how many members have been written all there is. In any thread."""

@@ -14,6 +14,9 @@ from chatlib.core.line import EndedError
 from chatlib.core.member import Member, State
 from chatlib.core.patience import Patience
 from chatlib.core.ring import Ring, Waiter
+from chatlib.core.stats import Stats
+from chatlib.core.transportline import TransportLine
+from chatlib.core.written import Written
 
 HELD_UP = 0.25  # the share of the members that have had all, from which on the others hold them up
 
@@ -33,7 +36,7 @@ class Loops:
         patience.held_up = self.held_up
         self.on_leave = on_leave
         self._groups: dict[asyncio.AbstractEventLoop, Group] = {}
-        self._past = (0, 0)  # what groups have written that there are no more
+        self._past = Written()  # what groups have written that there are no more
         self._clocks: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._lock = threading.Lock()
 
@@ -42,11 +45,31 @@ class Loops:
         """The groups, as they are now."""
         return list(self._groups.values())
 
-    def totals(self) -> tuple[int, int]:
-        """Return how many messages were written, each counted for each member, and their size."""
+    def stats(self, joined: int, members: int, sending: int) -> Stats:
+        """Return the figures of the room.
+
+        So many have joined it, so many are in it now, and so many calls of `send` wait.
+        """
+        written = Written()
         with self._lock:
-            totals = [self._past, *[group.totals for group in self.groups]]
-        return sum(messages for messages, _ in totals), sum(size for _, size in totals)
+            groups = self.groups
+            for part in [self._past, *[group.totals for group in groups]]:
+                written.add(part)
+        all_of_them = [member for group in groups for member in group.members]
+        fast = [isinstance(member.line, TransportLine) for member in all_of_them if not member.left]
+        return Stats(
+            members=members,
+            behind=sum(member.waiting_bytes > 0 for member in all_of_them),
+            delivered=written.messages,
+            sent_bytes=written.size,
+            waiting=self.ring.waiting + sending,
+            waiting_bytes=self.ring.end - self.ring.first,
+            evicted=dict(self.patience.evicted),
+            joined=joined,
+            left=joined - members,
+            fast=sum(fast),
+            times=written.times,
+        )
 
     def group_here(self) -> Group:
         """Return the group of the running event loop."""
@@ -75,8 +98,7 @@ class Loops:
                 return
             del self._groups[group.loop]
             self.ring.readers.remove(group)
-            (messages, size), (more, bigger) = self._past, group.totals
-            self._past = (messages + more, size + bigger)
+            self._past.add(group.totals)
         for member in group.members:
             self.on_leave(member)
         self.ring.trim()

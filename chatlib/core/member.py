@@ -1,13 +1,16 @@
 """A member of a room: one connection's place in the room's log."""
 
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
 from fastapi import WebSocket
 
+from chatlib.core.chunks import Chunks
 from chatlib.core.line import Line
 from chatlib.core.ring import Ring
+from chatlib.core.written import Written
 
 
 class State(Enum):
@@ -37,12 +40,10 @@ class Company(Protocol):
     ring: Ring
     on_leave: "Callable[[Member], None]"
     leaving: "list[Member]"
-    delivered: int
-    sent_bytes: int
+    chunks: Chunks
+    written: Written
 
     def move(self, member: "Member", state: State) -> None: ...
-
-    def chunk(self, place: int, until: int) -> tuple[int, bytes, int]: ...
 
     def watch(self, member: "Member") -> None: ...
 
@@ -63,18 +64,21 @@ class Member:
         held: for how many seconds it has held up the others, less those in which it did not.
         seen: when that was last 0, and its cursor then.
         judged, holds: when that was last looked at, and whether it held up the others then.
+        timed: its cursor when what it had waited for was last noted.
+        late: since when it has not had all there is, if the last flush left it so.
     """
 
     __slots__ = (
-        *("cursor", "group", "held", "holds", "judged", "line", "mark", "seen", "since", "state"),
-        *("stop", "websocket"),
+        *("cursor", "group", "held", "holds", "judged", "late", "line", "mark", "seen", "since"),
+        *("state", "stop", "timed", "websocket"),
     )
 
     def __init__(self, websocket: WebSocket, line: Line, group: Company) -> None:
         self.websocket = websocket
         self.line = line
         self.group = group
-        self.cursor = group.ring.end
+        self.cursor = self.timed = group.ring.end
+        self.late: float | None = None
         self.state = State.JOINING
         self.stop: int | None = None
         self.since = line.loop.time()
@@ -107,7 +111,7 @@ class Member:
         return frames[0]
 
     def take_chunk(self) -> bytes:
-        count, data, place = self.group.chunk(self.cursor, self.until)
+        count, data, place = self.group.chunks.at(self.cursor, self.until)
         self._move_on(place, count, len(data))
         return data
 
@@ -119,8 +123,19 @@ class Member:
                 self.group.move(self, State.BEHIND)
 
     def count(self, frames: int, size: int) -> None:
-        self.group.delivered += frames
-        self.group.sent_bytes += size
+        self.group.written.count(frames, size)
+
+    def note_wait(self, end: int, since: float) -> None:
+        """Note how long it waited, if it has had all that was in the log up to `end`.
+
+        There was news since `since`, by `time.monotonic()`.
+        """
+        if self.cursor < min(end, self.until):
+            self.late = since if self.late is None else self.late
+        elif self.cursor != self.timed:
+            began = since if self.late is None else self.late
+            self.group.written.times.note(time.monotonic() - began)
+            self.timed, self.late = self.cursor, None
 
     def leave(self) -> None:
         """Take nothing that is published from now on. In any thread; harmless a second time."""

@@ -77,6 +77,7 @@ class Ring:
     def wanted(self) -> int:
         """The place up to which all have to read before the next frame that waits has room."""
         with self.lock:
+            self._drop_cancelled()
             if not self._queue:
                 return self.first
             return min(self.end, self.end + cost(self._queue[0][0]) - self.limit)
@@ -89,6 +90,7 @@ class Ring:
         with self.lock:
             if not self.readers:
                 return None
+            self._drop_cancelled()
             if self._queue or not self.fits(frame):
                 waiter: Waiter = asyncio.get_running_loop().create_future()
                 self._queue.append((frame, waiter))
@@ -102,12 +104,17 @@ class Ring:
     def forget_cancelled(self) -> None:
         """Drop the waiting frames whose call was cancelled, and let those behind them in."""
         with self.lock:
-            first = self._queue[0] if self._queue else None
-            while self._queue and self._queue[0][1].cancelled():
-                self._queue.popleft()
-            changed = bool(self._queue) and self._queue[0] is not first
-        if changed:
+            dropped = self._drop_cancelled()
+        if dropped:
             self.trim()
+
+    def _drop_cancelled(self) -> bool:
+        """Drop those that nobody waits for, up to the first one that somebody does."""
+        dropped = False
+        while self._queue and self._queue[0][1].cancelled():
+            self._queue.popleft()
+            dropped = True
+        return dropped
 
     def stamp(self, place: int) -> int:
         """Return the stamp of the frame at `place`."""
@@ -134,13 +141,13 @@ class Ring:
             low = min([reader.low for reader in self.readers], default=self.end)
             while self.first < low:
                 self.first += cost(self._frames.pop(self.first)[1])
+            self._drop_cancelled()
             while self._queue and (not self.readers or self.fits(self._queue[0][0])):
                 frame, waiter = self._queue.popleft()
-                if waiter.cancelled():
-                    continue
                 admitted.append(waiter)
                 if self.readers:
                     self._put(frame)
+                self._drop_cancelled()
             readers = list(self.readers) if admitted else []
         for waiter in admitted:
             wake(waiter)

@@ -74,7 +74,7 @@ class Room:
         self._loops = Loops(self._ring, self._rules, self._drop)
         self._members: dict[WebSocket, Member] = {}
         self._stand_ins: dict[WebSocket, None] = {}  # what unit tests have in place of one
-        self._sending = 0
+        self._joined = self._sending = 0
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -95,17 +95,7 @@ class Room:
     @property
     def stats(self) -> Stats:
         """What the room has done up to now."""
-        delivered, sent_bytes = self._loops.totals()
-        members = [member for group in self._loops.groups for member in group.members]
-        return Stats(
-            members=len(self.members),
-            behind=sum(member.waiting_bytes > 0 for member in members),
-            delivered=delivered,
-            sent_bytes=sent_bytes,
-            waiting=self._ring.waiting + self._sending,
-            waiting_bytes=self._ring.end - self._ring.first,
-            evicted=dict(self._rules.evicted),
-        )
+        return self._loops.stats(self._joined, len(self.members), self._sending)
 
     def join(self, websocket: WebSocket) -> None:
         """Have all that is published from now on sent to `websocket`, which has been accepted.
@@ -127,6 +117,7 @@ class Room:
         if getattr(websocket, "application_state", None) is WebSocketState.CONNECTING:
             raise RuntimeError("join() comes after accept(): first `await websocket.accept()`")
         if is_stand_in(websocket):
+            self._joined += websocket not in self._stand_ins
             self._stand_ins[websocket] = None
             return
         line = line_of(websocket)
@@ -138,6 +129,7 @@ class Room:
         member = Member(websocket, line, group)
         with self._lock:
             self._members[websocket] = member
+            self._joined += 1
         group.admit(member)
         note_speaker(websocket, line)
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lines import FakeLine, FakeSocket, Place
 
 from chatlib import Room
-from chatlib.core import group, line, turn
+from chatlib.core import chunks, group, line, turn
 from chatlib.core.frames import decode, encode
 from chatlib.core.line import EndedError
 from chatlib.core.ring import cost
@@ -110,7 +110,7 @@ class Rooms(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         clock = SimpleNamespace(monotonic=lambda: self.now)
         for module, name, value in [
-            *((group, "CHUNK", CHUNK), (group, "WRITE_BYTES", WRITE), (group, "STEP_BYTES", STEP)),
+            *((chunks, "CHUNK", CHUNK), (group, "WRITE_BYTES", WRITE), (group, "STEP_BYTES", STEP)),
             *((turn, "TURN_BYTES", TURN), (turn, "WRITE_BYTES", WRITE), (turn, "time", clock)),
             (line, "CHUNK", CHUNK),
         ]:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import websockets
@@ -358,6 +359,25 @@ async def test_what_the_app_sends_itself_waits_while_the_line_is_full():
     assert member.line.texts == ["hello"]
 
 
+@in_loop
+async def test_one_who_was_cancelled_while_others_waited_before_it_keeps_nobody_waiting_after():
+    room = Room(limit=3000)
+    member = joined(room)
+    member.line.fill()
+    await room.publish("x" * 1000)
+    await room.publish("x" * 1000)
+    first, big = (asyncio.create_task(room.publish("x" * size)) for size in (500, 2800))
+    await turn()
+    big.cancel()
+    await turn()
+    member.line.full_after = 1  # it takes what there is, and no more
+    member.line.take()
+    await first
+    await turn()
+    assert room.stats.waiting_bytes < 1000
+    await room.publish("there is room for this")
+
+
 # Metrics and errors.
 
 
@@ -372,11 +392,77 @@ async def test_the_stats_say_what_was_done():
     await room.publish("e")
     await turn()
     delivered, sent = 2 + 2 + 1 + 1, 2 * (3 + 4) + 3 + 3
-    assert room.stats == Stats(2, 1, delivered, sent, 0, 3 + OVERHEAD, {})
+    times = room.stats.times
+    assert room.stats == Stats(2, 1, delivered, sent, 0, 3 + OVERHEAD, {}, 2, 0, 0, times)
     room.leave(first)
     second.line.end()
     await turn()
-    assert room.stats == Stats(0, 0, delivered, sent, 0, 0, {})
+    assert room.stats == Stats(0, 0, delivered, sent, 0, 0, {}, 2, 2, 0, times)
+
+
+@in_loop
+async def test_the_stats_say_how_long_each_write_waited(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    room = Room()
+    first, second = joined(room), joined(room)
+    await room.publish("a")
+    clock[0] += 0.3
+    await turn()
+    assert (room.stats.times.total, room.stats.times.seconds) == (2, pytest.approx(0.6))
+    second.line.fill()
+    await room.publish("b")
+    await turn()
+    assert (room.stats.times.total, room.stats.times.seconds) == (3, pytest.approx(0.6))
+    clock[0] += 5
+    await room.publish("c")
+    await turn()
+    clock[0] += 2
+    second.line.drain()
+    await turn()
+    # What the second one had to wait for is its oldest message: 5 s and 2 s.
+    assert (room.stats.times.total, room.stats.times.seconds) == (5, pytest.approx(7.6))
+    await room.send("for one alone", first)
+    await turn()
+    assert room.stats.times.total == 5
+
+
+@in_loop
+async def test_the_stats_time_a_member_that_is_in_two_rooms():
+    one, two = Room(), Room()
+    websocket = joined(one)
+    two.join(websocket)
+    await one.publish("a")
+    await two.publish("b")
+    await turn()
+    assert (one.stats.times.total, two.stats.times.total) == (1, 1)
+
+
+@in_loop
+async def test_a_member_that_takes_more_and_was_told_nothing_meanwhile_counts_as_no_wait():
+    room = Room()
+    websocket = joined(room)
+    await room.publish("a")
+    await turn()
+    websocket.line.fill()
+    websocket.line.drain()
+    await turn()
+    assert room.stats.times.total == 1
+    await room.publish("b")
+    await turn()
+    assert room.stats.times.total == 2
+
+
+@in_loop
+async def test_the_stats_count_who_came_and_who_left():
+    room = Room()
+    first, second = joined(room), joined(room)
+    room.join(first)  # harmless
+    room.leave(second)
+    room.leave(second)
+    third = joined(room)
+    third.line.end()
+    assert (room.stats.members, room.stats.joined, room.stats.left) == (1, 3, 2)
 
 
 @in_loop

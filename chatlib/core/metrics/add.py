@@ -1,10 +1,12 @@
-"""`/metrics` for an app with a hub, in one line.
+"""`/metrics` for an app, in one line.
 
     from chatlib import Hub, add_metrics
 
     hub = Hub("sqlite:///app.db")
     app = FastAPI(lifespan=hub.lifespan)
     add_metrics(app, hub)
+
+`add_ops` does so too, and answers probes besides.
 
 *What the figures are of.* One process: the moment in which it is asked. Several processes, with a
 folder in the environment variable `PROMETHEUS_MULTIPROC_DIR` (`python -m chatlib rooms --workers`
@@ -30,10 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 
-from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.check import Check
 from chatlib.core.log import Seldom, logger
 from chatlib.core.metrics.figures import figures_of
 from chatlib.core.metrics.folder import given_folder, is_installed
+from chatlib.core.metrics.sources import Source, Sources
 from chatlib.core.metrics.traffic import Counted, Traffic
 
 if TYPE_CHECKING:  # they need prometheus-client, which is imported when the app starts
@@ -41,34 +44,32 @@ if TYPE_CHECKING:  # they need prometheus-client, which is imported when the app
 
 WRITE_SECONDS = 2.0
 SHARE = 0.01  # of the time, at most: with a thousand rooms it takes 10 to 40 ms to look at them
-ASK_SECONDS = 1.0  # for so long the store is not asked again, however many ask for figures
-ANSWER_SECONDS = 2.0  # in which it has to answer
 FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 LACKING = "there is no /metrics: pip install 'chatlib[metrics]' brings it"
 
 
 class Metrics:
-    """The figures of an app with a hub, of all its processes.
+    """The figures of an app, of all its processes.
 
     Args:
-        hub: whose rooms.
+        sources: its hub and its rooms.
         traffic: the connections of the app.
         folder: where several processes put theirs; None: there is one.
     """
 
-    def __init__(self, hub: Hub, traffic: Traffic, folder: Path | None) -> None:
-        self.hub = hub
+    def __init__(self, sources: Sources, traffic: Traffic, folder: Path | None) -> None:
+        self.sources = sources
         self.traffic = traffic
         self.folder = folder
         self._shared: Shared | None = None
-        self._up: tuple[float, bool] = (float("-inf"), False)
-        self._asking: asyncio.Task[bool] | None = None
+        self._check = None if sources.hub is None else Check(sources.hub.store)
+        self._up = False
         self._lines = Seldom()
 
     async def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         up = await self._is_up()
-        figures = figures_of(self.hub, self.traffic, up)
+        figures = figures_of(self.sources, self.traffic, up)
         if self.folder is None:
             from chatlib.core.metrics.text import text_alone
 
@@ -89,7 +90,7 @@ class Metrics:
             yield
         finally:
             writing.cancel()
-            self._write(self._up[1])
+            self._write(self._up)
             if self._shared is not None:
                 self._shared.close()
                 self._shared = None
@@ -109,29 +110,15 @@ class Metrics:
         assert self.folder is not None
         try:
             self._shared = self._shared or Shared(self.folder)
-            self._shared.write(figures_of(self.hub, self.traffic, up))
+            self._shared.write(figures_of(self.sources, self.traffic, up))
         except OSError as error:
             self._lines.warning("figures", "the figures cannot be written: %s", error)
 
     async def _is_up(self) -> bool:
-        """Return whether the store answers. All who ask at a time share an answer."""
-        at, up = self._up
-        if time.monotonic() - at < ASK_SECONDS:
-            return up
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._asking)
-
-    async def _ask(self) -> bool:
-        up = True
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self.hub.store.check()
-        except Exception as error:  # of a store of one's own it may be any: the app goes on
-            up = False
-            self._lines.warning("store", "the store does not answer: %r", error, room=None)
-        self._up = (time.monotonic(), up)
-        return up
+        """Return whether the store answers."""
+        if self._check is not None:
+            self._up = (await self._check.ask()).ok
+        return self._up
 
 
 @contextlib.asynccontextmanager
@@ -153,22 +140,27 @@ def while_it_runs(app: FastAPI, what: Callable[[], AbstractAsyncContextManager[N
     app.router.lifespan_context = lifespan
 
 
-def add_metrics(app: FastAPI, hub: Hub, path: str = "/metrics") -> None:
-    """Have `app` tell Prometheus at `path` what its hub and its WebSockets do.
+def add_metrics(app: FastAPI, *sources: Source, path: str = "/metrics") -> None:
+    """Have `app` tell Prometheus at `path` what its rooms and its WebSockets do.
 
     Without prometheus-client (the extra `metrics`) there is no such path, and a line in the log
     says so when the app starts. Call it after all other middleware is added: it counts at the edge.
 
     Args:
         app: the app.
-        hub: whose rooms. It has to be open while the app runs, in the same event loop.
+        sources: its hub, if it has one, which has to be open while the app runs, in the same event
+            loop; and its `ConnectionManager` and `Room` objects that live for as long as it does.
         path: where.
+
+    Raises:
+        TypeError: a source is none of these, or there are two hubs.
     """
+    found = Sources(sources)
     if not is_installed():
         while_it_runs(app, say_what_is_lacking)
         return
     traffic = Traffic()
-    metrics = Metrics(hub, traffic, given_folder())
+    metrics = Metrics(found, traffic, given_folder())
     app.add_middleware(Counted, traffic=traffic)
     while_it_runs(app, metrics.running)
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from chatlib.core.hub.appends import Times
 from chatlib.core.hub.hub import Hub
+from chatlib.core.hub.ledger import HubStats
+from chatlib.core.metrics.sources import Sources
 from chatlib.core.metrics.traffic import Traffic
+from chatlib.core.times import Times
 from chatlib.stores.store import Store
 
 Several = Literal["livesum", "livemin", "livemax"]
@@ -72,6 +74,14 @@ LARGEST = Figure(
     "Connections in the room that has most of them in one process.",
     several="livemax",
 )
+FAST = Figure(
+    "chatlib_members_fast",
+    "Members to whom ready frames are written, past the server's send.",
+)
+JOINED = counter("chatlib_members_joined_total", "Connections that have joined a room.")
+LEFT = counter(
+    "chatlib_members_left_total", "Members that are in their room no more; those cut off too."
+)
 BEHIND = Figure("chatlib_members_behind", "Members for whom something waits to be written.")
 WAITING = Figure("chatlib_waiting_bytes", "Bytes of all rooms that wait to be written to a member.")
 DELIVERIES = counter(
@@ -79,6 +89,12 @@ DELIVERIES = counter(
     "Frames that rooms have written to members, each counted for each member.",
 )
 DELIVERED = counter("chatlib_delivered_bytes_total", "Bytes that rooms have written to members.")
+WAITS = Figure(
+    "chatlib_delivery_duration_seconds",
+    "How long messages waited in a process until they were handed to the connection of a member: "
+    "of each write the oldest one.",
+    "histogram",
+)
 EVICTIONS = counter(
     "chatlib_evictions_total",
     "Members that rooms have cut off: stalled took nothing, slow took too little, blocked was in "
@@ -128,33 +144,48 @@ def kind_of(store: Store) -> str:
     return type(store).__name__.removesuffix("Store").lower()
 
 
-def figures_of(hub: Hub, traffic: Traffic, up: bool) -> dict[Figure, Values | Times]:
+def figures_of(sources: Sources, traffic: Traffic, up: bool) -> dict[Figure, Values | Times]:
     """Return all figures of this process, as they are now.
 
     A label's value that has not come up yet is there with 0: Prometheus does not see a counter
     grow that begins with 1.
 
     Args:
-        hub: whose rooms.
-        traffic: the connections of its app.
-        up: whether its store answers.
+        sources: the hub and the rooms.
+        traffic: the connections of their app.
+        up: whether the store of the hub answers.
     """
-    stats, appends, store = hub.stats, hub.appends, hub.store
-    return {
+    look = sources.look()
+    stats = look.all
+    figures: dict[Figure, Values | Times] = {
         PROCESSES: one(1),
         TIMESTAMP: one(time.time()),
         CONNECTIONS: one(traffic.open),
         ACCEPTED: one(traffic.accepted),
         CLOSED: {(code,): number for code, number in dict(traffic.closed).items()},
         REFUSED: one(traffic.refused),
-        ROOMS: one(stats.rooms),
+        ROOMS: one(look.rooms),
         MEMBERS: one(stats.members),
-        LARGEST: one(stats.largest),
+        LARGEST: one(look.largest),
+        FAST: one(stats.fast),
+        JOINED: one(stats.joined),
+        LEFT: one(stats.left),
         BEHIND: one(stats.behind),
         WAITING: one(stats.waiting_bytes),
         DELIVERIES: one(stats.delivered),
         DELIVERED: one(stats.sent_bytes),
+        WAITS: stats.times,
         EVICTIONS: by(REASONS, stats.evicted),
+    }
+    if sources.hub is not None and look.hub is not None:
+        figures |= figures_of_hub(sources.hub, look.hub, up)
+    return figures
+
+
+def figures_of_hub(hub: Hub, stats: HubStats, up: bool) -> dict[Figure, Values | Times]:
+    """Return the figures that only a hub has."""
+    appends, store = hub.appends, hub.store
+    return {
         APPENDS: by(OUTCOMES, appends.outcomes),
         TIMES: appends.times.copy(),
         JOINS: by(HISTORIES, stats.joins),

@@ -21,10 +21,10 @@ from pathlib import Path
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from chatlib.core.hub.appends import BOUNDS, Times, name_of_bound
 from chatlib.core.metrics.figures import Figure, Values
 from chatlib.core.metrics.files import Files, Slot, keep
 from chatlib.core.metrics.text import text_of
+from chatlib.core.times import BOUNDS, Times, name_of_bound
 from chatlib.stores.locks import Held, is_held
 
 LIVES = ".alive"

@@ -10,8 +10,8 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from chatlib.core.hub.appends import Times, name_of_bound
 from chatlib.core.metrics.figures import Figure, Values
+from chatlib.core.times import Times, name_of_bound
 
 Figures = Mapping[Figure, Values | Times]
 

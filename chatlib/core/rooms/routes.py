@@ -1,11 +1,8 @@
-"""The rooms over HTTP: say, read, see who is there, and ask whether all is well."""
+"""The rooms over HTTP: say, read, and see who is there."""
 
-import asyncio
 import json
 import math
-import os
 import secrets
-import time
 from collections.abc import Awaitable
 from typing import Annotated, TypeVar
 
@@ -16,7 +13,6 @@ from pydantic import BaseModel
 from chatlib.core.hub.envelope import inbox_of
 from chatlib.core.hub.feed import PAGE
 from chatlib.core.hub.presence import NAMES
-from chatlib.core.metrics.figures import kind_of
 from chatlib.core.rate import Buckets
 from chatlib.core.rooms.entrance import LAST, Entrance, RefusedError
 from chatlib.core.rooms.identity import BadTokenError, Claim
@@ -27,7 +23,6 @@ from chatlib.core.rooms.talk import NobodyError, Rooms
 from chatlib.stores.store import NotKept, Unsure
 
 RETRY_SECONDS = 1.0
-HEALTH_SECONDS = 2.0  # in which the log has to answer
 STATUS = {FORBIDDEN: 403}  # of a close code; 422 for the others
 T = TypeVar("T")
 
@@ -77,25 +72,6 @@ class Me(BaseModel):
 
     name: str
     expires: float
-
-
-class LogHealth(BaseModel):
-    """Whether the log answers, how durable it is, and how many milliseconds an answer took."""
-
-    kind: str
-    ok: bool
-    durable: str
-    lag_ms: float | None
-    error: str | None = None
-
-
-class Health(BaseModel):
-    """Of this process: whether its log answers, and what it serves."""
-
-    log: LogHealth
-    worker: int
-    rooms: int
-    members: int
 
 
 def add_routes(app: FastAPI, entrance: Entrance) -> None:
@@ -169,29 +145,6 @@ def add_routes(app: FastAPI, entrance: Entrance) -> None:
     async def people(name: Open) -> Present:
         names = sorted(await answered(rooms, name, hub.people(name)))
         return Present(people=names if len(names) <= NAMES else None, count=len(names))
-
-    @app.get("/healthz", response_model=Health, responses={503: {"model": Health}})
-    async def healthz() -> JSONResponse:
-        began = time.perf_counter()
-        error = None
-        try:
-            async with asyncio.timeout(HEALTH_SECONDS):
-                await hub.store.check()
-        except TimeoutError:
-            error = f"no answer within {HEALTH_SECONDS:g} seconds"
-        except OSError as fault:
-            error = rooms.unreadable(fault)  # anybody may ask: where it is stays in the log
-        store = hub.store
-        log = LogHealth(
-            kind=kind_of(store),
-            ok=error is None,
-            durable=store.durable,
-            lag_ms=round((time.perf_counter() - began) * 1000, 1) if error is None else None,
-            error=error,
-        )
-        members = entrance.open.total()
-        health = Health(log=log, worker=os.getpid(), rooms=len(hub.rooms), members=members)
-        return JSONResponse(health.model_dump(), 503 if error else 200)
 
 
 async def answered(rooms: Rooms, room: str, question: Awaitable[T]) -> T:

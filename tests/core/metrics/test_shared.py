@@ -15,6 +15,7 @@ from chatlib.core.metrics.add import Metrics
 from chatlib.core.metrics.figures import figures_of
 from chatlib.core.metrics.folder import VARIABLE, fresh_folder
 from chatlib.core.metrics.shared import Shared, runs, text_of_all
+from chatlib.core.metrics.sources import Sources
 from chatlib.core.metrics.traffic import Traffic
 
 
@@ -33,7 +34,7 @@ class Process:
         self.write()
 
     def write(self, *, up=True):
-        self.shared.write(figures_of(self.hub, self.traffic, up))
+        self.shared.write(figures_of(Sources([self.hub]), self.traffic, up))
 
 
 @pytest.fixture
@@ -60,12 +61,13 @@ from pathlib import Path
 from chatlib.core.hub.hub import Hub
 from chatlib.core.metrics.figures import figures_of
 from chatlib.core.metrics.shared import Shared
+from chatlib.core.metrics.sources import Sources
 from chatlib.core.metrics.traffic import Traffic
 traffic = Traffic()
 for _ in range(3):
     traffic.begin()
 shared = Shared(Path(sys.argv[1]))
-shared.write(figures_of(Hub("memory:"), traffic, True))
+shared.write(figures_of(Sources([Hub("memory:")]), traffic, True))
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -259,7 +261,7 @@ def test_without_prometheus_client_there_is_no_folder(monkeypatch):
 def test_each_process_writes_by_itself_from_time_to_time(tmp_path, monkeypatch):
     monkeypatch.setattr("chatlib.core.metrics.add.WRITE_SECONDS", 0.01)
     hub, traffic = Hub("memory:"), Traffic()
-    metrics = Metrics(hub, traffic, tmp_path)
+    metrics = Metrics(Sources([hub]), traffic, tmp_path)
 
     def has_written(number):
         return list(tmp_path.glob("*.db")) and scrape(tmp_path)["connections"] == number
@@ -281,10 +283,10 @@ def test_each_process_writes_by_itself_from_time_to_time(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_used_does_not_stop_the_app(tmp_path, logged):
     (tmp_path / "file").write_text("")
-    metrics = Metrics(Hub("memory:"), Traffic(), tmp_path / "file" / "below")
+    metrics = Metrics(Sources([Hub("memory:")]), Traffic(), tmp_path / "file" / "below")
 
     async def run():
-        async with metrics.hub, metrics.running():
+        async with metrics.sources.hub, metrics.running():
             await asyncio.sleep(0)
             metrics._write(True)
 

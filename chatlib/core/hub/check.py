@@ -1,0 +1,61 @@
+"""Whether the store of a hub answers: for probes and figures, which may ask often."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from chatlib.core.log import Seldom
+from chatlib.stores.store import Store
+
+ANSWER_SECONDS = 2.0  # in which a store has to answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a question to the store.
+
+    Attributes:
+        error: why it does not answer, in words that anybody may read; None if it does.
+        seconds: how long the answer took.
+    """
+
+    error: str | None
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the store answers."""
+        return self.error is None
+
+
+class Check:
+    """Asks a store whether it answers: once at a time, however many want to know.
+
+    Where it is, and what is wrong with it, goes to the log alone.
+
+    Args:
+        store: which one.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._asking: asyncio.Task[Answer] | None = None
+        self._lines = Seldom()
+
+    async def ask(self) -> Answer:
+        """Return whether the store answers now. Cancelling it disturbs nobody else who asks."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Answer:
+        began, error = time.perf_counter(), None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.store.check()
+        except TimeoutError:
+            error = f"no answer within {ANSWER_SECONDS:g} seconds"
+        except Exception as fault:  # of a store of one's own it may be any: the app goes on
+            error = "the store cannot be used just now"
+            self._lines.warning("store", "the store does not answer: %r", fault, room=None)
+        return Answer(error, time.perf_counter() - began)
