@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from proxied import HOST, Program, code_of
-from proxy_contract import ProxyContract
+from proxy_contract import ReadinessContract
 
 pytestmark = pytest.mark.usefixtures("needs_caddy", "needs_openssl")
 
@@ -43,8 +43,9 @@ class Caddy(Program):
 running = Caddy
 
 
-class TestCaddy(ProxyContract):
+class TestCaddy(ReadinessContract):
     STOPPED = 1001
+    SOONER = ("health_interval 2s", "health_interval 50ms")
     SHORTER = ("read_header 10s", "read_header 200ms")
 
     def test_a_reload_closes_open_websockets_with_1001(self, probe):

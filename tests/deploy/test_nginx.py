@@ -37,7 +37,7 @@ class TestNginx(ProxyContract):
             running(probe, added) as broken,
             broken.connect("/chat/ws", additional_headers=FORGED) as websocket,
         ):
-            assert json.loads(websocket.recv())["client"] == "203.0.113.9"
+            assert json.loads(websocket.recv())["client"] == FORGED["X-Forwarded-For"]
 
     def test_a_time_out_inside_the_server_ends_no_half_request(self, probe):
         """The server that the recipe has for other names is the one that counts."""

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 import uvicorn
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 
 from chatlib.core.guard import Guard
 
@@ -16,6 +16,7 @@ BLOCKED_SECONDS = 1.0  # nothing moves for so long: whoever reads does not
 app = FastAPI()
 app.add_middleware(Guard, max_connections_per_address=MOST_FROM_ONE_ADDRESS)
 seen: list[str] = []
+is_ready = True
 stalled: "asyncio.Queue[int]" = asyncio.Queue()
 
 
@@ -37,8 +38,21 @@ async def paths():
     return seen
 
 
-@app.get("/livez")
 @app.get("/readyz")
+async def ready(response: Response):
+    """Whether the app takes new connections, as `say_ready` has it."""
+    response.status_code = 200 if is_ready else 503
+    return is_ready
+
+
+@app.get("/say-ready")
+async def say_ready(now: bool):
+    """Have the app be ready from now on, or not."""
+    global is_ready
+    is_ready = now
+
+
+@app.get("/livez")
 @app.get("/healthz")
 @app.get("/metrics")
 async def for_operators():

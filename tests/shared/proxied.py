@@ -31,7 +31,7 @@ SECRET = "a secret of the tests, which is long enough"
 GUARD_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 HOST = "localhost"  # instead of chat.example.com
-FORGED = {"X-Forwarded-For": "203.0.113.9"}
+FORGED = {"X-Forwarded-For": "198.51.100.7"}
 
 
 def wait_until(true, what):
@@ -79,6 +79,14 @@ class App:
     @property
     def log(self):
         return self._log.read_text("utf-8")
+
+    def get(self, path):
+        """Ask it, and no proxy, for what is at a path; return the answer."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(GUARD_SECONDS)
+            sock.connect(self.uds)
+            sock.sendall(f"GET {path} HTTP/1.0\r\nHost: app\r\n\r\n".encode())
+            return sock.makefile().read()
 
     def stop(self, number):
         """Send it a signal, and wait until it has ended."""
@@ -243,8 +251,6 @@ class Program(Proxy):
         self._reserved = [listen(0), listen(0)]
         ports = [sock.getsockname()[1] for sock in self._reserved]
         super().__init__(*ports, self.certificate.ssl_context)
-        if "/rooms" in app.uds:
-            changes = {"/readyz": "/healthz"}  # TEMP
         self.text = recipe(self.RECIPE, {**self.changes(app), **(changes or {})})
         self.file = self.folder / "configuration"
         self.file.write_text(self.text)

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from probe import CHUNK, CHUNKS
-from proxied import FORGED, GUARD_SECONDS, HOST, code_of, say, wait_until
+from proxied import GUARD_SECONDS, HOST, code_of, say, wait_until
 
 OPERATORS = ("metrics", "livez", "healthz", "readyz")
 
@@ -53,7 +53,8 @@ class ProxyContract:
                 forged = {"X-Forwarded-For": f"203.0.113.{number}"}
                 websocket = stack.enter_context(tell.connect("/chat/ws", additional_headers=forged))
                 assert json.loads(websocket.recv())["client"] == "127.0.0.1"
-            assert tell.refusal(additional_headers=FORGED) == 503
+            forged = {"X-Forwarded-For": "203.0.113.9"}
+            assert tell.refusal(additional_headers=forged) == 503
         assert "203.0.113" not in probe.log
         assert re.search(r'127\.0\.0\.1:\d+ - "WebSocket /chat/ws" \[accepted\]', probe.log)
 
@@ -70,11 +71,12 @@ class ProxyContract:
 
     @pytest.mark.parametrize("name", OPERATORS)
     def test_what_is_for_operators_is_refused(self, tell, name):
+        before = tell.get("/chat/seen").count(f"/chat/{name}")
         encoded = f"%{ord(name[0]):x}{name[1:]}"
         for path in (name, f"{name}/", f"/{name}", f"./{name}", f"x/../{name}", encoded):
             status, answer = tell.status(f"/chat/{path}?x=1")
             assert status in (400, 404), (path, answer)
-        assert f"/chat/{name}" not in tell.get("/chat/seen")
+        assert tell.get("/chat/seen").count(f"/chat/{name}") == before
 
     def test_browsers_are_told_to_use_tls(self, tell):
         assert "strict-transport-security: max-age=31536000" in tell.status("/chat/")[1].lower()
@@ -124,3 +126,29 @@ class ProxyContract:
         wait_until(lambda: chat.status("/chat/")[0] == 200, "the app does not come back")
         with chat.enter() as websocket:
             say(websocket, "here again", "3")
+
+
+class ReadinessContract(ProxyContract):
+    """What holds for a proxy that asks the app whether it takes new connections."""
+
+    SOONER = ("", "")  # the change that has it ask often
+
+    def test_an_app_that_is_not_ready_gets_nobody_new_and_keeps_who_is_there(self, front, probe):
+        try:
+            with (
+                front(probe, dict([self.SOONER])) as proxy,
+                proxy.connect("/chat/ws") as websocket,
+            ):
+                websocket.recv()
+                probe.get("/say-ready?now=false")
+                wait_until(lambda: proxy.status("/chat/")[0] == 503, "the proxy does not ask")
+                assert proxy.refusal() == 503
+                websocket.send("still here")
+                assert websocket.recv() == "still here"
+                probe.get("/say-ready?now=true")
+                wait_until(lambda: proxy.status("/chat/")[0] == 200, "the proxy asks no more")
+        finally:
+            probe.get("/say-ready?now=true")
+
+    def test_the_rooms_themselves_are_asked(self, rooms):
+        assert "200 OK" in rooms.get("/readyz").splitlines()[0]
