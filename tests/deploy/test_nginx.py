@@ -3,8 +3,11 @@
 import json
 
 import pytest
-from proxied import FORGED, Nginx, wait_until
+from proxied import APP, FORGED, SECRET, Nginx, say, wait_until
 from proxy_contract import ProxyContract
+
+from chatlib.lab.serve import Server
+from chatlib.rooms import create_app
 
 pytestmark = pytest.mark.usefixtures("needs_nginx", "needs_openssl")
 
@@ -63,6 +66,9 @@ class TestNginx(ProxyContract):
                 websocket.recv()
             assert any("chatlib_open" in line for line in proxy.nginx.error_log)
 
+    def test_a_long_path_is_answered_by_nginx(self, tell):
+        assert tell.status(f"/chat/{'x' * 9000}")[0] == 414
+
     def test_a_burst_of_new_ones_is_refused(self, probe):
         slower = {"rate=10r/s": "rate=1r/m", "burst=20": "burst=2"}
         with running(probe, slower) as proxy:
@@ -85,3 +91,18 @@ class TestNginx(ProxyContract):
         log = "\n".join(tell.nginx.access_log)
         assert '"GET /chat/logged" 404' in log
         assert "secret" not in log
+
+    @pytest.mark.parametrize("shared", [True, False], ids=["a shared store", "no shared store"])
+    def test_two_servers_are_one_house_with_a_shared_store_alone(self, tmp_path, shared):
+        store = f"sqlite:///{tmp_path}/chat.db" if shared else "memory:"
+        apps = [create_app(store, secret=SECRET) for _ in range(2)]
+        with (
+            Server(apps[0], root_path="/chat") as one,
+            Server(apps[1], root_path="/chat") as other,
+            running(None, {APP: f"{one.address}; server {other.address}"}) as proxy,
+            proxy.enter("ada") as ada,
+            proxy.enter("bob") as bob,
+        ):
+            assert {len(one.handlers), len(other.handlers)} == {1}  # each has one of the two
+            say(ada, "hello", "1")
+            assert say(bob, "good morning", "2") == (["hello"] if shared else [])

@@ -201,17 +201,20 @@ class Blocking:
         return self._portal.call(receive)
 
 
+APP = "unix:/run/chatlib/rooms.sock"  # what nginx's recipe leads to
+
+
 class Nginx(Proxy):
     """nginx, from the recipe. It is a context manager, which stops it.
 
     Args:
-        app: what is behind it.
+        app: what is behind it; None: a change says that.
         changes: of the recipe, for one test.
     """
 
     def __init__(self, app, changes=None):
         here = {
-            "unix:/run/chatlib/rooms.sock": f"unix:{app.uds}",
+            APP: f"unix:{app.uds}" if app else "",
             "listen 80": "listen 127.0.0.1:@PORT@",
             "listen 443": "listen 127.0.0.1:@TLS_PORT@",
             "/etc/letsencrypt/live/chat.example.com/fullchain.pem": "@CERTIFICATE@",
@@ -294,11 +297,14 @@ class Program(Proxy):
 
 
 def say(websocket, text, key):
-    """Say something in a room, and wait until it is said there."""
+    """Say something in a room, and wait until it is said there; return what was said before."""
     websocket.send(json.dumps({"type": "say", "key": key, "text": text}))
-    told = {}
-    while told.get("type") != "message" or told["text"] != text:
+    said = []
+    while text not in said:
         told = json.loads(websocket.recv())
+        if told["type"] == "message":
+            said.append(told["text"])
+    return said[:-1]
 
 
 def code_of(websocket):
