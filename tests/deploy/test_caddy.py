@@ -1,0 +1,62 @@
+"""Caddy with the configuration in deploy/, in front of the rooms and of an app that tells."""
+
+import shutil
+import subprocess
+
+import pytest
+from proxied import HOST, Program, code_of
+from proxy_contract import ReadinessContract
+
+pytestmark = pytest.mark.usefixtures("needs_caddy", "needs_openssl")
+
+
+class Caddy(Program):
+    """Caddy, from the recipe."""
+
+    RECIPE = "caddy/Caddyfile"
+
+    def changes(self, app):
+        return {
+            "unix//run/chatlib/rooms.sock": f"unix/{app.uds}",
+            "\nchat.example.com {": (
+                f"\nhttps://{HOST}:{self.port} {{\n\tbind 127.0.0.1\n"
+                f"\ttls {self.certificate.path} {self.certificate.key}"
+            ),
+            "admin unix//var/lib/caddy/admin.sock": (
+                f"admin unix/{self.folder}/admin.sock\n\thttp_port {self.plain_port}"
+            ),
+        }
+
+    def command(self, verb="run"):
+        program = shutil.which("caddy")
+        return [program, verb, "--config", str(self.file), "--adapter", "caddyfile"]
+
+    def reload(self):
+        subprocess.run(
+            [*self.command("reload"), "--force"],
+            env=self.environment,
+            check=True,
+            capture_output=True,
+        )
+
+
+running = Caddy
+
+
+class TestCaddy(ReadinessContract):
+    STOPPED = 1001
+    SOONER = ("health_interval 2s", "health_interval 50ms")
+    SHORTER = ("read_header 10s", "read_header 200ms")
+
+    def test_a_reload_closes_open_websockets_with_1001(self, probe):
+        with running(probe) as proxy, proxy.connect("/chat/ws") as websocket:
+            websocket.recv()
+            proxy.reload()
+            assert code_of(websocket) == 1001
+            with proxy.connect("/chat/ws") as again:
+                again.recv()
+
+    def test_without_route_everybody_sees_what_is_for_operators(self, probe):
+        """Caddy sorts: `respond`, which stands first, comes after `handle_path`."""
+        with running(probe, {"\troute {": "\thandle {"}) as broken:
+            assert broken.status("/chat/metrics")[0] == 200
