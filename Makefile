@@ -9,7 +9,7 @@ COURSE ?= course
 QUIET = $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
 
 .DEFAULT_GOAL = help
-.PHONY: help lab reset test notebooks handouts lint format bench constraints clean
+.PHONY: help lab reset test notebooks handouts lint format bench package constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -48,6 +48,9 @@ format: $(VENV)/.has-dev ## lay out the code, notebooks included
 bench: $(VENV)/.has-bench ## measure starts, stops and deliveries; print the tables, save the chart
 	$(BIN)/python -m benchmarks.serve
 	$(BIN)/python -m benchmarks $(ARGS)
+
+package: $(VENV)/.has-test ## build the wheel and the sdist, into dist/
+	$(BIN)/python -m build --no-isolation
 
 constraints: $(VENV)/.has-dev ## settle anew on exact versions, for the oldest Python
 	@echo "Installing into $(VENV): this takes about a minute, once."

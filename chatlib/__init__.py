@@ -5,6 +5,8 @@ What they stand on is in `chatlib.core`, what keeps messages in `chatlib.stores`
 instruments of the notebooks are in `chatlib.lab`.
 """
 
+from typing import TYPE_CHECKING
+
 from chatlib.core.guard import Guard
 from chatlib.core.hub.hub import Hub
 from chatlib.core.hub.publisher import Publisher
@@ -26,3 +28,15 @@ __all__ = [
     "receive_text",
     "redact_logs",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:  # hidden from type checkers, for which any name would be there otherwise
+
+    def __getattr__(name: str) -> str:
+        """Look for the version when somebody asks: that reads a file."""
+        if name == "__version__":
+            from chatlib.core.version import version
+
+            return version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

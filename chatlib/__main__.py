@@ -33,6 +33,7 @@ from chatlib.core.metrics.folder import fresh_folder
 from chatlib.core.ops.stopping import VARIABLE as DRAIN
 from chatlib.core.ops.stopping import drain_from_environment
 from chatlib.core.origins import VARIABLE, origins_from_environment
+from chatlib.core.version import version
 from chatlib.stores import store_at
 from chatlib.stores.address import shown
 
@@ -181,6 +182,7 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(prog="python -m chatlib", description=__doc__, allow_abbrev=False)
     parser.add_argument("app", choices=APPS)
+    parser.add_argument("--version", action="version", version=f"chatlib {version()}")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s, this machine")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", type=port_number, help="default: $PORT, else 8000; 0: any free")

@@ -7,12 +7,13 @@ belongs to the project changes.
 
 import argparse
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from chatlib.core.version import version
 
 MARKER = ".chatlib-course.json"  # in the reader's folder: what was handed out
 HERE = Path(__file__).parent
@@ -108,7 +109,7 @@ def hand_out(folder: Path, reset: Collection[str] = ()) -> Iterator[str]:
             continue
         write(copy, fresh)
         handed_out[path.name] = offered
-    marker = {"chatlib": importlib.metadata.version("chatlib"), "notebooks": handed_out}
+    marker = {"chatlib": version(), "notebooks": handed_out}
     write(folder / MARKER, json.dumps(marker, indent=1, sort_keys=True).encode() + b"\n")
 
 

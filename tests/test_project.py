@@ -4,9 +4,7 @@ import ast
 import importlib.metadata
 import itertools
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -111,43 +109,3 @@ def test_importing_chatlib_loads_no_instrument():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
-
-
-def test_the_wheel_has_the_pages_and_the_notebooks_and_works_without_the_instruments(tmp_path):
-    """What `pip install .` brings, in an environment that has nothing of the notebooks."""
-    python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    copy = shutil.copytree(
-        ROOT / "chatlib", tmp_path / "source/chatlib", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    shutil.copytree(ROOT / "notebooks", copy.parent / "notebooks")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy.parent)
-    installed = subprocess.run(
-        [*install, copy.parent, "--constraint", ROOT / "constraints.txt"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "Failed to establish a new connection" in installed.stderr:
-        pytest.skip("the packages cannot be had without a network")
-    assert installed.returncode == 0, installed.stderr
-    script = (
-        "import importlib.util as u, pathlib, chatlib.echo, chatlib.items, chatlib.chat; "
-        "from chatlib.core.pages import FOLDER; "
-        "print(sorted(path.name for path in FOLDER.iterdir())); "
-        "print([name for name in ('IPython', 'jupyterlab', 'matplotlib') if u.find_spec(name)])"
-    )
-    ran = subprocess.run(
-        [python, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    pages, jupyter = ran.stdout.splitlines()
-    assert ast.literal_eval(pages) == sorted(
-        path.name for path in (ROOT / "chatlib/pages").iterdir()
-    )
-    assert jupyter == "[]"
-    subprocess.run([python, "-m", "chatlib", "course", "mine"], check=True, cwd=tmp_path)
-    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-    assert sorted(path.name for path in (tmp_path / "mine").glob("*.ipynb")) == names

@@ -159,7 +159,9 @@ def test_each_shell_command_is_known_to_these_tests():
         'pip install -e ".[lab]" -c constraints.txt',
         "python -m chatlib course course",  # tests/test_course.py runs it
         "jupyter lab course",
-        "pip install .",  # tests/test_project.py runs it
+        "pip install .",  # tests/test_package.py runs these three
+        "make package",
+        "pip install dist/chatlib-0.1.0-py3-none-any.whl",
         # tests/test_main.py runs it
         "uvicorn --ws chatlib.core.fanout:FanoutProtocol --ws-max-size 65536 "
         "--timeout-graceful-shutdown 5 app:app",
@@ -182,7 +184,7 @@ def make(*arguments):
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 def test_make_alone_lists_the_targets():
     listed = make().stdout
-    for target in ("lab", "test", "notebooks", "lint", "bench"):
+    for target in ("lab", "test", "notebooks", "lint", "bench", "package"):
         assert f"make {target} " in listed
 
 
