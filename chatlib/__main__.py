@@ -38,6 +38,9 @@ from chatlib.stores import store_at
 from chatlib.stores.address import shown
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
+# How long a worker may take to start when SIGHUP replaces one, and to show that it is not stuck. With
+# uvicorn's 5 a busy machine gives up, and keeps the old one.
+START_SECONDS = 15
 # After how many new objects the collector goes through these, and how often it goes through more.
 # By default it walks a whole crowd again and again while the crowd connects, for nothing: no
 # connection to these apps leaves objects that refer to each other.
@@ -125,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             ws="chatlib.core.fanout:FanoutProtocol",
             ws_max_size=MAX_MESSAGE_BYTES,
             timeout_graceful_shutdown=STOP_SECONDS,
+            timeout_worker_healthcheck=START_SECONDS,
         )
 
 

@@ -1,6 +1,5 @@
 """The apps that are behind a proxy."""
 
-import shutil
 import signal
 
 import pytest
@@ -42,20 +41,3 @@ def tell(front, probe):
     """The proxy in front of the app that tells what reaches it."""
     with front(probe) as proxy:
         yield proxy
-
-
-@pytest.fixture(scope="session")
-def needs_haproxy():
-    """Skip a test that needs HAProxy where there is none."""
-    expect("haproxy")
-
-
-@pytest.fixture(scope="session")
-def needs_caddy():
-    """Skip a test that needs Caddy where there is none."""
-    expect("caddy")
-
-
-def expect(program):
-    if shutil.which(program) is None:
-        pytest.skip(f"there is no {program} here. On Debian and Ubuntu: apt install {program}")

@@ -1,43 +1,11 @@
 """Caddy with the configuration in deploy/, in front of the rooms and of an app that tells."""
 
-import shutil
-import subprocess
-
 import pytest
-from proxied import HOST, Program, code_of
+from fronts import Caddy
+from proxied import code_of
 from proxy_contract import ReadinessContract
 
-pytestmark = pytest.mark.usefixtures("needs_caddy", "needs_openssl")
-
-
-class Caddy(Program):
-    """Caddy, from the recipe."""
-
-    RECIPE = "caddy/Caddyfile"
-
-    def changes(self, app):
-        return {
-            "unix//run/chatlib/rooms.sock": f"unix/{app.uds}",
-            "\nchat.example.com {": (
-                f"\nhttps://{HOST}:{self.port} {{\n\tbind 127.0.0.1\n"
-                f"\ttls {self.certificate.path} {self.certificate.key}"
-            ),
-            "admin unix//var/lib/caddy/admin.sock": (
-                f"admin unix/{self.folder}/admin.sock\n\thttp_port {self.plain_port}"
-            ),
-        }
-
-    def command(self, verb="run"):
-        program = shutil.which("caddy")
-        return [program, verb, "--config", str(self.file), "--adapter", "caddyfile"]
-
-    def reload(self):
-        subprocess.run(
-            [*self.command("reload"), "--force"],
-            env=self.environment,
-            check=True,
-            capture_output=True,
-        )
+pytestmark = pytest.mark.usefixtures("needs_openssl")
 
 
 running = Caddy

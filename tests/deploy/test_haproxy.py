@@ -1,45 +1,13 @@
 """HAProxy with the configuration in deploy/, in front of the rooms and of an app that tells."""
 
 import json
-import shutil
-import signal
-from pathlib import Path
 
 import pytest
-from proxied import FORGED, HOST, Program, wait_until
+from fronts import HAProxy
+from proxied import FORGED, wait_until
 from proxy_contract import ReadinessContract
 
-pytestmark = pytest.mark.usefixtures("needs_haproxy", "needs_openssl")
-
-
-class HAProxy(Program):
-    """HAProxy, from the recipe."""
-
-    RECIPE = "haproxy/haproxy.cfg"
-    UP = "Loading success"
-
-    def changes(self, app):
-        both = self.folder / "both.pem"
-        parts = [Path(path).read_text() for path in (self.certificate.path, self.certificate.key)]
-        both.write_text("".join(parts))
-        return {
-            "unix@/run/chatlib/rooms.sock": f"unix@{app.uds}",
-            "bind :80": f"bind 127.0.0.1:{self.plain_port}",
-            "bind :443": f"bind 127.0.0.1:{self.port}",
-            "/etc/haproxy/chat.example.com.pem": str(both),
-            "chat.example.com": HOST,
-            "log /dev/log local0": "log stdout format raw local0",
-            "    user haproxy\n    group haproxy\n": "",  # who may not enter the folder
-            "maxconn 20000": "maxconn 100",
-        }
-
-    def command(self):
-        return [shutil.which("haproxy"), "-W", "-f", str(self.file)]
-
-    def reloads(self):
-        """Ask it to reload. A master that has just started may lose the signal."""
-        self.process.send(signal.SIGUSR2)
-        return "Reloading HAProxy" in self.log
+pytestmark = pytest.mark.usefixtures("needs_openssl")
 
 
 running = HAProxy

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from proxied import APP, FORGED, SECRET, Nginx, say, wait_until
+from fronts import APP, Nginx
+from proxied import FORGED, SECRET, say, wait_until
 from proxy_contract import ProxyContract
 
 from chatlib.lab.serve import Server

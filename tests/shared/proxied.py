@@ -3,12 +3,9 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import socket
 import ssl
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,9 +17,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chatlib.core.rooms.identity import Tokens
-from chatlib.lab.certificate import make_certificate
-from chatlib.lab.loopback import listen
-from chatlib.lab.nginx import NginxServer
 from chatlib.lab.supervise import Supervised
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -199,101 +193,6 @@ class Blocking:
                 return await self._websocket.recv()
 
         return self._portal.call(receive)
-
-
-APP = "unix:/run/chatlib/rooms.sock"  # what nginx's recipe leads to
-
-
-class Nginx(Proxy):
-    """nginx, from the recipe. It is a context manager, which stops it.
-
-    Args:
-        app: what is behind it; None: a change says that.
-        changes: of the recipe, for one test.
-    """
-
-    def __init__(self, app, changes=None):
-        here = {
-            APP: f"unix:{app.uds}" if app else "",
-            "listen 80": "listen 127.0.0.1:@PORT@",
-            "listen 443": "listen 127.0.0.1:@TLS_PORT@",
-            "/etc/letsencrypt/live/chat.example.com/fullchain.pem": "@CERTIFICATE@",
-            "/etc/letsencrypt/live/chat.example.com/privkey.pem": "@KEY@",
-            "/var/log/nginx/chatlib.log": "@ACCESS_LOG@",
-            "server_name chat.example.com": f"server_name {HOST}",
-        }
-        self.http = recipe("nginx/chatlib.conf", {**here, **(changes or {})})
-        self.nginx = NginxServer(self.http, certificate=True)
-        super().__init__(self.nginx.tls_port, self.nginx.port, self.nginx.ssl_context)
-
-    def stop(self):
-        """Stop it, as an operator does."""
-        self.nginx.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self.stop()
-
-
-class Program(Proxy):
-    """A proxy that is a program with a file. It is a context manager, which starts and stops it.
-
-    A class gives `changes(app)`, which puts what is of this machine into the recipe, and
-    `command()`.
-    """
-
-    RECIPE = ""
-    UP = ""  # what it writes once it heeds signals
-
-    def __init__(self, app, changes=None):
-        self._temporary = tempfile.TemporaryDirectory()
-        self.folder = Path(self._temporary.name)
-        self.certificate = make_certificate(self.folder)
-        self._reserved = [listen(0), listen(0)]
-        ports = [sock.getsockname()[1] for sock in self._reserved]
-        super().__init__(*ports, self.certificate.ssl_context)
-        self.text = recipe(self.RECIPE, {**self.changes(app), **(changes or {})})
-        self.file = self.folder / "configuration"
-        self.file.write_text(self.text)
-        self._log = self.folder / "log"
-        self._log.touch()
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-
-    @property
-    def log(self):
-        """What it has written."""
-        return self._log.read_text("utf-8")
-
-    def __enter__(self):
-        self.process = Supervised(self.command(), self._log, self.environment)
-        try:
-            wait_until(self._serves, "it does not lead to the app")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _serves(self):
-        assert self.process.running, self.log
-        if self.UP not in self.log:
-            return False
-        with contextlib.suppress(OSError):
-            return self.status("/chat/")[0] == 200
-        return False
-
-    def stop(self):
-        """Stop it, as an operator does."""
-        if self.process is not None:
-            self.process.end(signal.SIGTERM, GUARD_SECONDS)
-            self.process = None
-
-    def __exit__(self, *exc_info):
-        self.stop()
-        for sock in self._reserved:
-            sock.close()
-        self._temporary.cleanup()
 
 
 def say(websocket, text, key):

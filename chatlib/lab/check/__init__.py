@@ -181,11 +181,6 @@ def people(function: Any) -> Report:
     return noted(report_on("people", chapter_08_people.PEOPLE, function))
 
 
-def come_back(function: Any) -> Report:
-    """Try an exercise of chapter 09: `function(code, attempt, retry)` says when to come back."""
-    return noted(report_on("come_back", chapter_09_come_back.COME_BACK, function))
-
-
 def ready(
     app_or_url: Any,
     path: str | None = None,
@@ -230,6 +225,11 @@ def make_it_ready(app: Any) -> Report:
     """
     wishes = Wishes(say='{"choice": "tea"}', only=MAKE_IT_READY, strict=True)
     return noted(report_on_readiness("make_it_ready", app, wishes))
+
+
+def come_back(function: Any) -> Report:
+    """Try an exercise of chapter 09: `function(code, attempt, retry)` says when to come back."""
+    return noted(report_on("come_back", chapter_09_come_back.COME_BACK, function))
 
 
 def fault(app: Any) -> Report:

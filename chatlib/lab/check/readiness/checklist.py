@@ -76,12 +76,12 @@ CHECKLIST: dict[str, Point] = {
         "log",
     ),
     "flood": point(
-        "who floods is ended or slowed, and others are answered",
+        "a flood is ended or slowed, and others are answered",
         "app.add_middleware(Guard, messages_per_second=20)",
         "loopback",
     ),
     "slow": point(
-        "who never reads holds up nobody, and costs little",
+        "a stalled client holds up nobody, and costs little",
         "broadcast with chatlib's ConnectionManager, or a Room: no `await` of one client's "
         "send_text(…) holds up the others",
         "loopback",
@@ -143,7 +143,7 @@ CHECKLIST: dict[str, Point] = {
         "process",
     ),
     "stops": point(
-        "then the process ends within 10 s, whoever stalls",
+        "10 s later the process has ended, stalled client or not",
         "uvicorn's option --timeout-graceful-shutdown 5: it waits for handlers for ever otherwise",
         "server",
         "process",

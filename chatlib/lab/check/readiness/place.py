@@ -65,7 +65,7 @@ class Place:
             reader, writer = await self.connect()
             try:
                 writer.write(self.request(path, {"Connection": "close"}))
-                head, _, body = (await reader.read(1 << 20)).partition(b"\r\n\r\n")
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
                 return status_of(head), body.decode(errors="replace")
             finally:
                 writer.close()
