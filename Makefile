@@ -9,7 +9,7 @@ COURSE ?= course
 QUIET = $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
 
 .DEFAULT_GOAL = help
-.PHONY: help lab reset test notebooks handouts lint format bench package constraints clean
+.PHONY: help lab reset site test notebooks handouts lint format bench package constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -26,6 +26,9 @@ $(QUIET):
 reset: $(VENV)/.has-lab ## hand a chapter out anew, and keep your copy beside it (CHAPTER=03)
 	@test -n "$(CHAPTER)" || { echo "Which one? For instance: make reset CHAPTER=03"; exit 1; }
 	$(BIN)/python -m chatlib course $(COURSE) --reset $(CHAPTER)
+
+site: $(VENV)/.has-site ## build a site of the course and the reference, to read without running it
+	$(BIN)/python site/build.py $(ARGS)
 
 test: $(VENV)/.has-test ## run the tests and validate every notebook (ARGS="-k chat")
 	$(BIN)/python -m pytest --nbval -n auto --dist loadscope --no-loadscope-reorder $(ARGS)

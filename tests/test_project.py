@@ -58,9 +58,9 @@ def test_a_module_is_a_page_or_two(path):
 def test_environment_yml_names_the_packages_of_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    extras = [EXTRAS[name] for name in ("rooms", "redis", "metrics", "lab", "test")]
+    extras = [EXTRAS[name] for name in ("rooms", "redis", "metrics", "lab", "site", "test")]
     wanted = [*PROJECT["dependencies"], *itertools.chain(*extras)]
-    wanted = [package for package in wanted if not package.startswith("chatlib")]
+    wanted = [name for name in dict.fromkeys(wanted) if not name.startswith("chatlib")]
     assert pip == [*wanted, "--editable ."]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
 

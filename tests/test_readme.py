@@ -142,12 +142,18 @@ def test_the_guard_with_caps_turns_away_who_is_too_many():
         assert asyncio.run(connect_twice(server)) == 503
 
 
-def test_the_app_with_metrics_has_them(tmp_path, monkeypatch):
+def test_the_app_with_probes_and_metrics_has_them(tmp_path, monkeypatch):
+    def get(path):
+        return urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}").read().decode()
+
     monkeypatch.chdir(tmp_path)
     app = run(fences("python")[5])["app"]
     with Server(app) as server:
-        page = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics").read().decode()
-    assert 'chatlib_store_info{durable="disk",kind="sqlite"} 1.0' in page
+        assert json.loads(get("/readyz")) == {"ready": True, "why": None}
+        assert json.loads(get("/healthz"))["log"]["durable"] == "disk"
+        assert 'chatlib_store_info{durable="disk",kind="sqlite"} 1.0' in get("/metrics")
+        rows = re.findall(r"^\| `(/\w+)` \|", README, re.MULTILINE)
+        assert [get(path) != "" for path in rows] == [True] * 4
 
 
 def test_each_shell_command_is_known_to_these_tests():
@@ -159,6 +165,7 @@ def test_each_shell_command_is_known_to_these_tests():
         'pip install -e ".[lab]" -c constraints.txt',
         "python -m chatlib course course",  # tests/test_course.py runs it
         "jupyter lab course",
+        "make site",  # tests/site builds it
         "pip install .",  # tests/test_package.py runs these three
         "make package",
         "pip install dist/chatlib-0.1.0-py3-none-any.whl",
@@ -167,6 +174,8 @@ def test_each_shell_command_is_known_to_these_tests():
         "--timeout-graceful-shutdown 5 app:app",
         # tests/test_main.py runs it, at a free port
         "python -m chatlib rooms --store sqlite:///chat.db --workers 2 --port 8001",
+        # tests/lab/check/test_ready.py runs it
+        'python -m chatlib.lab.check ready "uvicorn app:app" --path /ws',
         "python -m chatlib chat --port 8000",  # tests/test_main.py runs it, at a free port
         "make test",
     ]
@@ -184,7 +193,7 @@ def make(*arguments):
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 def test_make_alone_lists_the_targets():
     listed = make().stdout
-    for target in ("lab", "test", "notebooks", "lint", "bench", "package"):
+    for target in ("lab", "site", "test", "notebooks", "lint", "bench", "package"):
         assert f"make {target} " in listed
 
 

@@ -1,9 +1,9 @@
 """A client of the rooms of `chatlib.rooms`, which reconnects and misses nothing.
 
-async with join("ws://127.0.0.1:8000/rooms/lobby", token=token) as room:
-    await room.say("hello")
-    async for message in room:
-        print(message.sender, message.text)
+    async with join("ws://127.0.0.1:8000/rooms/lobby", token=token) as room:
+        await room.say("hello")
+        async for message in room:
+            print(message.sender, message.text)
 
 Where there is no `await`, `BlockingRoom(join(…))` does the same.
 """
