@@ -36,6 +36,10 @@ TERMS = {
     "pub/sub": "08",
     "snapshot": "08",
     "append-only file": "08",
+    "graceful shutdown": "09",
+    "reverse proxy": "09",
+    "decompression bomb": "09",
+    "slowloris": "09",
 }
 OLD = r"(?i)\b(mend(s|ed|ing)?|dearer|nonetheless|whilst|amongst|thereupon|hence(forth)?|nought)\b"
 
