@@ -26,6 +26,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "06_in_your_own_app": ("follow", "presence"),
     "07_rooms_that_remember": ("resume", "outbox"),
     "08_many_workers": ("feed", "people"),
+    "09_ship_it": ("come_back", "make_it_ready"),
     "open_exercises": ("fault", "topics"),
 }
 MARKER = ".chatlib-course.json"  # `python -m chatlib course FOLDER` puts it there
