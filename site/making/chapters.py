@@ -1,5 +1,6 @@
 """What becomes of a notebook: its stored outputs, fit for a page that no kernel stands behind."""
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from html import escape
@@ -47,7 +48,8 @@ def prepare(
         pictures: the folder with the diagrams.
         uri: of that folder, as the chapter's page calls it.
     """
-    guessing = False
+    notebook.cells = [part for cell in notebook.cells for part in one_picture_each(cell)]
+    guessing = folded = False
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
@@ -55,9 +57,37 @@ def prepare(
             guessing = guessing or "guess" in tags
         elif cell.cell_type == "code":
             cell.outputs = [show(cell, output, pictures) for output in wanted(cell.outputs)]
-            if guessing and cell.outputs:  # myst-nb folds the outputs of such a cell
+            folded = guessing or (folded and "remove-input" in tags)
+            if folded and cell.outputs:  # myst-nb folds the outputs of such a cell
                 cell.metadata["tags"] = [*tags, "hide-output"]
             guessing = False
+
+
+def is_picture(output: NotebookNode) -> bool:
+    """Return whether `output` is a chart or a diagram."""
+    data = output.get("data", {})
+    return MERMAID in data or "image/png" in data
+
+
+def one_picture_each(cell: NotebookNode) -> Iterator[NotebookNode]:
+    """Yield `cell`, and others without code for each further picture that it shows.
+
+    MyST-NB takes the words for a picture from its cell, so there are words for one only.
+    """
+    outputs = list(cell.get("outputs", ()))
+    pictures = [place for place, output in enumerate(outputs) if is_picture(output)]
+    if len(pictures) < 2:
+        yield cell
+        return
+    ends = [*(place + 1 for place in pictures[:-1]), len(outputs)]
+    starts = [0, *ends[:-1]]
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        part = copy.deepcopy(cell)
+        part.outputs = outputs[start:end]
+        if number:
+            part.id = f"{cell.id}-{number + 1}"
+            part.metadata["tags"] = [*part.metadata.get("tags", []), "remove-input"]
+        yield part
 
 
 def wanted(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -89,8 +119,6 @@ def show(cell: NotebookNode, output: NotebookNode, pictures: Path) -> NotebookNo
 
 def describe(cell: NotebookNode, kind: str, alt: str) -> None:
     """Give the picture that `cell` shows a class, and its words."""
-    if "mystnb" in cell.metadata:
-        raise ValueError(f"the cell {cell.id} shows two pictures: one text cannot describe both")
     cell.metadata["mystnb"] = {"image": {"alt": alt, "classes": kind}}
 
 

@@ -107,6 +107,22 @@ def test_the_words_of_a_chart_are_those_of_its_picture(tmp_path) -> None:  # typ
     assert cell.metadata["mystnb"]["image"] == {"alt": "x", "classes": "chart"}
 
 
+def test_each_picture_of_a_cell_has_words_of_its_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    pictures = [
+        new_output("display_data", {"image/png": "eA=="}, metadata={"image/png": {"alt": alt}})
+        for alt in ("x", "y")
+    ]
+    guess = new_markdown_cell("Guess.", metadata={"tags": ["guess"]})
+    said = new_output("stream", text="1")
+    cell = new_code_cell("code", outputs=[*pictures, said])
+    _, first, second = prepared(guess, cell, tmp_path=tmp_path)
+    assert (first.outputs, second.outputs) == ([pictures[0]], [pictures[1], said])
+    alts = [part.metadata["mystnb"]["image"]["alt"] for part in (first, second)]
+    assert alts == ["x", "y"]
+    assert first.metadata["tags"] == ["hide-output"]
+    assert second.metadata["tags"] == ["remove-input", "hide-output"]
+
+
 def test_a_bar_in_the_code_of_a_table_does_not_end_its_cell() -> None:
     html = "<table><tr><th>a</th></tr><tr><td><code>x|y</code></td></tr></table>"
     assert r"`x\|y`" in generated.markdown_of(html)
