@@ -38,8 +38,8 @@ from chatlib.stores import store_at
 from chatlib.stores.address import shown
 
 STOP_SECONDS = 5  # how long handlers may take to end; uvicorn's default is: as long as they like
-# How long a worker may take to start when SIGHUP replaces one, and to show that it is not stuck. With
-# uvicorn's 5 a busy machine gives up, and keeps the old one.
+# How long a worker may take to start when SIGHUP replaces one, and to show that it is not stuck.
+# With uvicorn's 5 a busy machine gives up, and keeps the old one.
 START_SECONDS = 15
 # After how many new objects the collector goes through these, and how often it goes through more.
 # By default it walks a whole crowd again and again while the crowd connects, for nothing: no
