@@ -144,6 +144,31 @@ def test_a_route_of_the_apps_own_that_was_there_before_answers():
         assert ask(served, "/livez")[0] == 200
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_monitor_may_ask_with_head(path):
+    app = FastAPI()
+    add_ops(app)
+    with Served(app) as served:
+        asked = urllib.request.Request(f"http://127.0.0.1:{served.port}{path}", method="HEAD")
+        with DIRECT.open(asked, timeout=20) as answer:
+            assert (answer.status, answer.read()) == (200, b"")
+    assert path not in app.openapi()["paths"] or list(app.openapi()["paths"][path]) == ["get"]
+
+
+def test_a_room_that_was_given_twice_counts_once():
+    manager = ConnectionManager()
+    app = chat_app(manager)
+    add_ops(app, manager, manager.room, manager)
+    with (
+        Served(app) as served,
+        connect(f"ws://127.0.0.1:{served.port}/ws", proxy=None) as ana,
+    ):
+        ana.send("hello")
+        ana.recv()
+        found = Scrape(ask(served, "/metrics")[2])
+        assert (found["rooms"], found["members"], found["deliveries_total"]) == (1, 1, 1)
+
+
 def test_what_is_no_source_is_refused_with_what_is_one():
     with pytest.raises(TypeError, match="expected a Hub, a ConnectionManager or a Room, got 7"):
         add_ops(FastAPI(), 7)
