@@ -506,6 +506,42 @@ async def test_a_member_that_takes_more_and_was_told_nothing_meanwhile_counts_as
 
 
 @in_loop
+async def test_who_joins_in_another_thread_while_the_stats_are_read_has_not_left():
+    room, told = Room(), threading.Event()
+
+    class Watched:
+        """A lock that says that somebody waits for it."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            if self.lock.locked():
+                told.set()
+            self.lock.acquire()
+
+        def __exit__(self, *exc_info):
+            self.lock.release()
+
+    async def join():
+        joined(room)
+        told.set()
+
+    class Members(dict):
+        def __iter__(self):
+            if not told.is_set():
+                other.start()
+                assert told.wait(GUARD_SECONDS)
+            return super().__iter__()
+
+    other = threading.Thread(target=lambda: asyncio.run(join()))
+    room._lock, room._members = Watched(room._lock), Members()
+    assert room.stats.left == 0
+    other.join(GUARD_SECONDS)
+    assert (room.stats.joined, room.stats.members, room.stats.left) == (1, 1, 0)
+
+
+@in_loop
 async def test_the_stats_count_who_came_and_who_left():
     room = Room()
     first, second = joined(room), joined(room)
