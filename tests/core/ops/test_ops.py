@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.staticfiles import StaticFiles
 from live import Served
 from scrape import Scrape
 from websockets.sync.client import connect
@@ -167,6 +168,18 @@ def test_a_room_that_was_given_twice_counts_once():
         ana.recv()
         found = Scrape(ask(served, "/metrics")[2])
         assert (found["rooms"], found["members"], found["deliveries_total"]) == (1, 1, 1)
+
+
+def test_files_at_the_root_come_after(tmp_path):
+    (tmp_path / "livez").write_text("a file")
+    before, after = FastAPI(), FastAPI()
+    add_ops(before)
+    before.mount("/", StaticFiles(directory=tmp_path))
+    after.mount("/", StaticFiles(directory=tmp_path))
+    add_ops(after)
+    with Served(before) as one, Served(after) as two:
+        assert "worker" in ask(one, "/livez")[2]
+        assert ask(two, "/livez")[2] == "a file"
 
 
 def test_what_is_no_source_is_refused_with_what_is_one():
