@@ -12,7 +12,7 @@ from chatlib.core.member import Member, State
 from chatlib.core.patience import Judged, Patience
 from chatlib.core.ring import Ring
 from chatlib.core.turn import WRITE_BYTES, turn_here
-from chatlib.core.written import Written
+from chatlib.core.written import Arrivals, Written
 
 STEP_BYTES = 32 * WRITE_BYTES  # how much is written between two looks at what the turn has left
 
@@ -62,6 +62,7 @@ class Group:
         self.asked: float | None = None
         self.chunks = Chunks(ring)
         self.written = Written()
+        self._came = Arrivals()
         self._writes, self._each = 0, (0, 0)  # the same for this flush: messages and bytes of each
         self._flushing = self._news = False
         self._since = 0.0  # when there was news
@@ -74,12 +75,9 @@ class Group:
 
     @property
     def totals(self) -> Written:
-        """What was written up to now. In any thread."""
+        """What was written up to now, with times that go on. In any thread."""
         messages, size = self._each
-        totals = Written()
-        totals.add(self.written)
-        totals.count(self._writes * messages, self._writes * size)
-        return totals
+        return self.written.plus(self._writes * messages, self._writes * size)
 
     def move(self, member: Member, state: State) -> None:
         """Bring `member` into `state`. A member that is gone stays gone."""
@@ -91,7 +89,7 @@ class Group:
             member.timed = member.cursor
         member.state = state
         if state is State.IN_STEP:
-            member.mark = None
+            member.catch_up()
             if member.holds:
                 self.patience.note_hold(member, self.loop.time(), False)
             self.in_step[member] = None
@@ -169,7 +167,7 @@ class Group:
                         yield step * cost
             yield self._writes % step * cost
             self.written, writes, self._writes = self.totals, self._writes, 0
-            self.written.times.note(time.monotonic() - since, writes)
+            self.written.times.note(time.monotonic() - self._came.since(start, end, since), writes)
         elif not self.in_step:
             self._flushed = end
         self._start = self._flushed

@@ -137,6 +137,13 @@ class Member:
             self.group.written.times.note(time.monotonic() - began)
             self.timed, self.late = self.cursor, None
 
+    def catch_up(self) -> None:
+        """Note that it has had all there is, and takes more: whatever it waited for is over."""
+        self.mark = None
+        if self.late is not None:
+            self.group.written.times.note(time.monotonic() - self.late)
+            self.late = None
+
     def leave(self) -> None:
         """Take nothing that is published from now on. In any thread; harmless a second time."""
         group = self.group

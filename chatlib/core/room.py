@@ -95,7 +95,9 @@ class Room:
     @property
     def stats(self) -> Stats:
         """What the room has done up to now."""
-        return self._loops.stats(self._joined, len(self.members), self._sending)
+        with self._lock:  # or else who joins just now might be among those who have left
+            joined, members = self._joined, len(self.members)
+        return self._loops.stats(joined, members, self._sending)
 
     def join(self, websocket: WebSocket) -> None:
         """Have all that is published from now on sent to `websocket`, which has been accepted.
@@ -117,8 +119,9 @@ class Room:
         if getattr(websocket, "application_state", None) is WebSocketState.CONNECTING:
             raise RuntimeError("join() comes after accept(): first `await websocket.accept()`")
         if is_stand_in(websocket):
-            self._joined += websocket not in self._stand_ins
-            self._stand_ins[websocket] = None
+            with self._lock:
+                self._joined += websocket not in self._stand_ins
+                self._stand_ins[websocket] = None
             return
         line = line_of(websocket)
         if websocket in self._members or line.ended:

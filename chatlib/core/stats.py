@@ -23,8 +23,8 @@ class Stats:
         joined: how many connections have joined.
         left: how many of them are members no more, those that were cut off too.
         fast: to how many of the members ready frames are written, past the server's `send`.
-        times: how long messages waited in this process until they were handed to the connection of
-            a member: of each write, the oldest message in it; of a member that was behind, the
+        times: how long messages waited in the log until they were handed to the connection of a
+            member: of each write, the oldest message in it; of a member that was behind, the
             oldest that it lacked, once it has had all there is.
     """
 

@@ -428,6 +428,58 @@ async def test_the_stats_say_how_long_each_write_waited(monkeypatch):
 
 
 @in_loop
+async def test_what_is_too_much_for_one_write_has_waited_since_it_was_published(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    room = Room()
+    member, other = joined(room), joined(room)
+    keep = other.line.write
+
+    def write(frames):
+        clock[0] += 1  # of all members, that takes a second
+        keep(frames)
+
+    other.line.write = write
+    await publish_all(room, [KILOBYTE] * (2 * CHUNK // len(KILOBYTE)))
+    for _ in range(4):
+        await turn()
+    rounds = len(member.line.writes)
+    assert rounds > 1
+    assert room.stats.times.seconds == pytest.approx(2 * sum(range(1, rounds + 1)))
+    await room.publish("later")
+    await turn()
+    assert room.stats.times.counts[0] == 0
+    assert room.stats.times.seconds == pytest.approx(2 * sum(range(1, rounds + 1)) + 2)
+
+
+@in_loop
+async def test_who_catches_up_between_two_writes_of_a_flush_has_waited_until_then(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    room = Room()
+    first, second, _ = joined(room), joined(room), joined(room)
+    first.line.fill()
+    second.line.fill()
+    second.line.writable.set()
+    keep = second.line.write
+
+    def write(frames):
+        keep(frames)
+        first.line.writable.set()
+        first.line.feed()  # as when the app says something to it
+
+    second.line.write = write
+    await room.publish("a")
+    await turn()
+    assert (room.stats.behind, room.stats.times.total) == (0, 3)
+    clock[0] += 3600
+    await room.send("for one alone", first)
+    await room.publish("b")
+    await turn()
+    assert (room.stats.times.total, room.stats.times.seconds) == (6, 0)
+
+
+@in_loop
 async def test_the_stats_time_a_member_that_is_in_two_rooms():
     one, two = Room(), Room()
     websocket = joined(one)
@@ -451,6 +503,42 @@ async def test_a_member_that_takes_more_and_was_told_nothing_meanwhile_counts_as
     await room.publish("b")
     await turn()
     assert room.stats.times.total == 2
+
+
+@in_loop
+async def test_who_joins_in_another_thread_while_the_stats_are_read_has_not_left():
+    room, told = Room(), threading.Event()
+
+    class Watched:
+        """A lock that says that somebody waits for it."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            if self.lock.locked():
+                told.set()
+            self.lock.acquire()
+
+        def __exit__(self, *exc_info):
+            self.lock.release()
+
+    async def join():
+        joined(room)
+        told.set()
+
+    class Members(dict):
+        def __iter__(self):
+            if not told.is_set():
+                other.start()
+                assert told.wait(GUARD_SECONDS)
+            return super().__iter__()
+
+    other = threading.Thread(target=lambda: asyncio.run(join()))
+    room._lock, room._members = Watched(room._lock), Members()
+    assert room.stats.left == 0
+    other.join(GUARD_SECONDS)
+    assert (room.stats.joined, room.stats.members, room.stats.left) == (1, 1, 0)
 
 
 @in_loop

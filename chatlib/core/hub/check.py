@@ -50,12 +50,23 @@ class Check:
 
     async def _ask(self) -> Answer:
         began, error = time.perf_counter(), None
+        limit = asyncio.timeout(ANSWER_SECONDS)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with limit:
                 await self.store.check()
-        except TimeoutError:
-            error = f"no answer within {ANSWER_SECONDS:g} seconds"
-        except Exception as fault:  # of a store of one's own it may be any: the app goes on
-            error = "the store cannot be used just now"
-            self._lines.warning("store", "the store does not answer: %r", fault, room=None)
+        # Of a store of one's own it may be any, the end of a task of its own too: the app goes on.
+        except (Exception, asyncio.CancelledError) as fault:
+            if is_cancelled():
+                raise
+            if limit.expired():
+                error = f"no answer within {ANSWER_SECONDS:g} seconds"
+            else:
+                error = "the store cannot be used just now"
+                self._lines.warning("store", "the store does not answer: %r", fault, room=None)
         return Answer(error, time.perf_counter() - began)
+
+
+def is_cancelled() -> bool:
+    """Return whether somebody has cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -115,7 +115,7 @@ class Hub(Publisher):
     @property
     def stats(self) -> HubStats:
         """What the hub has done in this process, without what was published: see `appends`."""
-        return self._ledger.stats(feed.room for feed in self._feeds.values())
+        return self._ledger.stats(feed.room for feed in list(self._feeds.values()))
 
     @contextlib.asynccontextmanager
     async def join(

@@ -77,7 +77,7 @@ class Ledger:
     def stats(self, rooms: Iterable[LiveRoom]) -> HubStats:
         """Return the sums and, for `rooms`, which are those of now, how they are."""
         past, ending, now = self._past, Tally(), Tally()
-        for room in self._ending:
+        for room in list(self._ending):  # another thread may ask
             ending.add(room)
         for room in rooms:
             now.add(room)

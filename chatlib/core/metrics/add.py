@@ -164,6 +164,7 @@ def add_metrics(app: FastAPI, *sources: Source, path: str = "/metrics") -> None:
     app.add_middleware(Counted, traffic=traffic)
     while_it_runs(app, metrics.running)
 
+    @app.head(path, include_in_schema=False)
     @app.get(path, include_in_schema=False)
     async def send_metrics() -> Response:
         headers = {"Cache-Control": "no-store"}

@@ -21,7 +21,7 @@ class Sources:
 
     Attributes:
         hub: the hub, or None.
-        rooms: the rooms.
+        rooms: the rooms, each once, also if it was given twice.
 
     Raises:
         TypeError: something is none of these, or there are two hubs.
@@ -29,18 +29,19 @@ class Sources:
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self.hub: Hub | None = None
-        self.rooms: list[Room] = []
+        rooms: dict[Room, None] = {}
         for source in sources:
             if isinstance(source, Hub):
                 if self.hub is not None:
                     raise TypeError("expected one Hub at most, got two")
                 self.hub = source
             elif isinstance(source, ConnectionManager):
-                self.rooms.append(source.room)
+                rooms[source.room] = None
             elif isinstance(source, Room):
-                self.rooms.append(source)
+                rooms[source] = None
             else:
                 raise TypeError(f"expected a Hub, a ConnectionManager or a Room, got {source!r}")
+        self.rooms = list(rooms)
 
     def look(self) -> "Look":
         """Return the figures as they are now."""

@@ -31,18 +31,22 @@ from chatlib.core.ops.stopping import Stopping
 def add_ops(app: FastAPI, *sources: Source, drain: float = 0.0) -> None:
     """Have `app` answer `/livez`, `/readyz`, `/healthz` and `/metrics`.
 
-    A route of the app's own at one of these paths that was added before is what answers there.
-    Call it after all other middleware is added.
+    What was added before, and takes one of these paths, is what answers there: a route of the
+    app's own, but also `/{path:path}`, or files that are mounted at `/`. Call it before these, and
+    after all other middleware is added.
 
     Args:
-        app: the app.
+        app: the app that the server runs. One that is mounted in another is not told that it
+            starts or stops, so its `/readyz` would say nothing of SIGTERM.
         sources: its hub, if it has one, which has to be open while the app runs, in the same event
             loop; and its `ConnectionManager` and `Room` objects that live for as long as it does.
         drain: for how many seconds after SIGTERM the app goes on serving, while `/readyz` says 503.
-            A proxy or a load balancer that asks more often than that has looked elsewhere by then,
-            so that no client is refused. It needs a server that handles signals as uvicorn does, in
-            the main thread: uvicorn itself, with `--workers` too, and gunicorn's uvicorn worker.
-            Hypercorn stops at once. 0: at once.
+            A proxy or a load balancer that is sure of it within that time, at the second or third
+            503 perhaps, looks elsewhere before a client is refused. Whoever stops the server has
+            to wait for longer: gunicorn by `--graceful-timeout`, Kubernetes by its grace period.
+            It needs a server that handles signals as uvicorn does, in the main thread: uvicorn
+            itself, with `--workers` too, and gunicorn's uvicorn worker. Hypercorn and Granian stop
+            at once, and `/readyz` does not say so before. 0: at once.
 
     Raises:
         TypeError: a source is none of these, or there are two hubs.

@@ -94,17 +94,20 @@ class Probes:
 
 
 def add_probes(app: FastAPI, probes: Probes) -> None:
-    """Add `/livez`, `/healthz` and `/readyz` to `app`."""
+    """Add `/livez`, `/healthz` and `/readyz` to `app`, for GET and HEAD."""
 
+    @app.head("/livez", include_in_schema=False)
     @app.get("/livez")
     async def livez() -> Alive:
         return Alive(worker=os.getpid())
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", response_model=Health, responses={503: {"model": Health}})
     async def healthz() -> JSONResponse:
         health = await probes.health()
         return reply(health, health.log is None or health.log.ok)
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", response_model=Ready, responses={503: {"model": Ready}})
     async def readyz() -> JSONResponse:
         ready = await probes.ready()

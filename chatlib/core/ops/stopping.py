@@ -52,19 +52,22 @@ class Stopping:
         self.began = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler: Any = None  # the server's
+        self._handed_on = False
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
         """Note SIGTERM, in the event loop of the main thread. In another one do nothing.
 
         Python lets only the main thread handle signals, and a server that runs in another one is
-        not stopped by them.
+        not stopped by them. A handler that was not set in Python stays, since it could not be set
+        again.
         """
-        if threading.current_thread() is not threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        self._handler = signal.getsignal(signal.SIGTERM) if in_main else None
+        if self._handler is None:
             yield
             return
         self._loop = asyncio.get_running_loop()
-        self._handler = signal.getsignal(signal.SIGTERM)
         mine = self._on_sigterm
         signal.signal(signal.SIGTERM, mine)
         try:
@@ -73,6 +76,9 @@ class Stopping:
             # The server, or the app, may have set another one since.
             if signal.getsignal(signal.SIGTERM) == mine:
                 signal.signal(signal.SIGTERM, self._handler)
+            # It stops for another reason while it waits: later there is nobody to tell.
+            if self.began and not self._handed_on and callable(self._handler):
+                self._hand_on(signal.SIGTERM)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         again, self.began = self.began, True
@@ -85,9 +91,14 @@ class Stopping:
     def _wait(self, number: int) -> None:
         assert self._loop is not None
         logger.info("not ready from now on; the server stops in %g seconds", self.drain)
-        self._loop.call_later(self.drain, self._hand_on, number)
+        self._loop.call_later(self.drain, self._end_wait, number)
+
+    def _end_wait(self, number: int) -> None:
+        if not self._handed_on:  # by a second SIGTERM
+            self._hand_on(number)
 
     def _hand_on(self, number: int) -> None:
+        self._handed_on = True
         if callable(self._handler):
             self._handler(number, None)
         elif self._handler == signal.SIG_DFL:  # nobody handles it: so it ends the process

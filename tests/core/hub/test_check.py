@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from joining import in_loop
 
 from chatlib.core.hub import check
@@ -54,6 +55,18 @@ async def test_a_store_that_says_nothing_does_not_answer(monkeypatch):
     monkeypatch.setattr(check, "ANSWER_SECONDS", 0.01)
     answer = await Check(Asked()).ask()
     assert (answer.ok, answer.error) == (False, "no answer within 0.01 seconds")
+
+
+@in_loop
+@pytest.mark.parametrize("fault", [TimeoutError(110, "timed out"), asyncio.CancelledError()])
+async def test_a_store_that_gives_up_by_itself_cannot_be_used(fault, caplog):
+    class Weary(MemoryStore):
+        async def check(self):
+            raise fault
+
+    answer = await Check(Weary()).ask()
+    assert (answer.ok, answer.error) == (False, "the store cannot be used just now")
+    assert repr(fault) in caplog.text
 
 
 @in_loop

@@ -1,6 +1,7 @@
 """What a hub says it has done: no sum falls when a room goes, and none is counted twice."""
 
 import asyncio
+from types import SimpleNamespace
 
 from joining import Clock, in_loop, joined, turn
 
@@ -8,6 +9,7 @@ from chatlib.core.frames import encode
 from chatlib.core.hub.beat import keep_beat
 from chatlib.core.hub.envelope import text_of
 from chatlib.core.hub.feed import Feed
+from chatlib.core.hub.hub import Hub
 from chatlib.core.hub.ledger import Ledger
 from chatlib.core.hub.liveroom import LiveRoom
 from chatlib.stores.memory import MemoryStore
@@ -147,6 +149,28 @@ async def test_a_feed_that_is_further_than_the_store_was_has_no_lag():
     assert ledger.lag == 0
     beating.cancel()
     await feed.stop()
+
+
+class Telling(LiveRoom):
+    """A room that says when it is asked for its figures."""
+
+    asked = staticmethod(lambda: None)
+
+    @property
+    def stats(self):
+        self.asked()
+        return super().stats
+
+
+@in_loop
+async def test_rooms_may_come_and_go_while_another_thread_asks():
+    hub, ending, here = Hub("memory:"), Telling(1000), Telling(1000)
+    hub._ledger._ending.append(ending)
+    ending.asked = lambda: hub._ledger._ending.append(LiveRoom(1000))
+    hub._feeds["here"] = SimpleNamespace(room=here)
+    here.asked = lambda: hub._feeds.update(new=SimpleNamespace(room=LiveRoom(1000)))
+    assert hub.stats.rooms == 1
+    assert hub.stats.rooms == 2
 
 
 def test_a_ledger_of_nothing_is_all_zeros():

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.staticfiles import StaticFiles
 from live import Served
 from scrape import Scrape
 from websockets.sync.client import connect
@@ -142,6 +143,43 @@ def test_a_route_of_the_apps_own_that_was_there_before_answers():
     with Served(app) as served:
         assert ask(served, "/healthz")[2] == '"mine"'
         assert ask(served, "/livez")[0] == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_monitor_may_ask_with_head(path):
+    app = FastAPI()
+    add_ops(app)
+    with Served(app) as served:
+        asked = urllib.request.Request(f"http://127.0.0.1:{served.port}{path}", method="HEAD")
+        with DIRECT.open(asked, timeout=20) as answer:
+            assert (answer.status, answer.read()) == (200, b"")
+    assert path not in app.openapi()["paths"] or list(app.openapi()["paths"][path]) == ["get"]
+
+
+def test_a_room_that_was_given_twice_counts_once():
+    manager = ConnectionManager()
+    app = chat_app(manager)
+    add_ops(app, manager, manager.room, manager)
+    with (
+        Served(app) as served,
+        connect(f"ws://127.0.0.1:{served.port}/ws", proxy=None) as ana,
+    ):
+        ana.send("hello")
+        ana.recv()
+        found = Scrape(ask(served, "/metrics")[2])
+        assert (found["rooms"], found["members"], found["deliveries_total"]) == (1, 1, 1)
+
+
+def test_files_at_the_root_come_after(tmp_path):
+    (tmp_path / "livez").write_text("a file")
+    before, after = FastAPI(), FastAPI()
+    add_ops(before)
+    before.mount("/", StaticFiles(directory=tmp_path))
+    after.mount("/", StaticFiles(directory=tmp_path))
+    add_ops(after)
+    with Served(before) as one, Served(after) as two:
+        assert "worker" in ask(one, "/livez")[2]
+        assert ask(two, "/livez")[2] == "a file"
 
 
 def test_what_is_no_source_is_refused_with_what_is_one():

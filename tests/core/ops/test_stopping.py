@@ -64,6 +64,40 @@ async def test_a_second_sigterm_ends_the_drain(told):
 
 
 @in_loop
+async def test_after_a_second_sigterm_the_server_is_not_told_again(told):
+    stopping = Stopping(drain=7)
+    loop, timers = asyncio.get_running_loop(), []
+    loop.call_later = lambda seconds, *call: timers.append(call)
+    with stopping.noted():
+        sigterm()
+        await asyncio.sleep(0)
+        sigterm()
+        ((call, *arguments),) = timers
+        call(*arguments)
+        assert told == [signal.SIGTERM]
+
+
+@in_loop
+async def test_who_stops_for_another_reason_in_the_drain_is_told_of_sigterm_by_then(told):
+    with Stopping(drain=1000).noted():
+        sigterm()
+        await asyncio.sleep(0)
+        assert told == []
+    assert told == [signal.SIGTERM]
+
+
+@in_loop
+async def test_a_handler_that_python_cannot_set_again_stays(told, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)  # as for one that C has set
+    with Stopping().noted():
+        sigterm()
+    monkeypatch.undo()
+    assert told == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@in_loop
 async def test_the_handler_from_before_is_there_again(told):
     before = signal.getsignal(signal.SIGTERM)
     with Stopping().noted():
