@@ -50,6 +50,11 @@ class Publisher:
         self._loop = None
         await self.store.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can publish: it has been opened, and not closed since."""
+        return self._loop is not None
+
     def _expect_open(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             raise RuntimeError(

@@ -7,13 +7,14 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from chatlib.core.hub.check import Check
+from chatlib.core.hub.check import Answer, Check
 from chatlib.core.hub.hub import Hub
 from chatlib.core.metrics.figures import kind_of
 from chatlib.core.ops.stopping import Stopping
 
 RETRY_SECONDS = "1"
 STOPPING = "stopping"
+NOT_OPEN = "the hub is not open: FastAPI(lifespan=hub.lifespan) opens it"
 NEVER_KEPT = {"Cache-Control": "no-store"}
 
 
@@ -83,7 +84,8 @@ class Probes:
     async def _log(self) -> LogHealth | None:
         if self.hub is None or self._check is None:
             return None
-        answer, store = await self._check.ask(), self.hub.store
+        store = self.hub.store
+        answer = await self._check.ask() if self.hub.is_open else Answer(NOT_OPEN, 0.0)
         return LogHealth(
             kind=kind_of(store),
             ok=answer.ok,

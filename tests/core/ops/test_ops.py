@@ -119,6 +119,14 @@ def test_while_the_store_is_away_the_app_is_alive_and_not_ready(error):
         assert statuses(served) == [200, 200, 200, 200]
 
 
+def test_an_app_that_forgot_to_open_its_hub_is_not_ready():
+    app = FastAPI()  # without lifespan=hub.lifespan
+    add_ops(app, Hub("memory:"))
+    with Served(app) as served:
+        assert statuses(served) == [200, 503, 503, 200]
+        assert "FastAPI(lifespan=hub.lifespan)" in ask(served, "/readyz")[2]
+
+
 def test_a_full_app_is_alive_and_ready():
     app = chat_app(ConnectionManager())
     app.add_middleware(Guard, max_connections=1)
