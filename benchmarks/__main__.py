@@ -124,7 +124,7 @@ def run(sizes: Sizes, chart: Path | None) -> None:
     figures, others = deliveries(sizes)
     busy = (others_time() - before) / (time.monotonic() - began)
     say(f"{machine(PACKAGES)}; median of {sizes.rounds} rounds, the least and the most.\n")
-    say(f"Meanwhile others had {busy:.2f} of this machine's processors.\n")
+    say(f"Meanwhile others had {max(busy, 0):.2f} of this machine's processors.\n")
     say(cpu_table(figures, sizes, FLIGHTS))
     say(LOAD)
     say(others_table(others, FLIGHTS))

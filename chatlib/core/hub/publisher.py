@@ -74,8 +74,11 @@ class Publisher:
 
         Raises:
             TypeError, ValueError: it cannot be sent, or is too long, or `room` or `key` is no name.
+            RuntimeError: the hub is not open.
             chatlib.stores.NotKept: this call has not kept it, and will not.
-            chatlib.stores.Unsure: it may be kept. Cancelling this leaves the same doubt.
+            chatlib.stores.Unsure: it may be kept.
+
+        To cancel the call leaves the same doubt as `Unsure`: the message may be kept or not.
         """
         expect_room(room)
         return await self._publish(room, message, key)
@@ -86,7 +89,10 @@ class Publisher:
         return await self.append(room, key, body_of(message))
 
     async def append(self, room: str, key: str, body: bytes) -> Receipt:
-        """Keep `body` as it is, as `Store.append` does, and count it in `appends`."""
+        """Keep `body` as it is, as `Store.append` does, and count it in `appends`.
+
+        It does not look whether the hub is open.
+        """
         return await self.appends.append(self.store, room, key, body)
 
     def publish_from_thread(
