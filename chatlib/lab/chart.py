@@ -119,6 +119,7 @@ def bars(
     title: str = "",
     highlight: str | None = None,
     line: tuple[str, float] | None = None,
+    row_inches: float = 0.3,
 ) -> Chart:
     """Return a chart with a bar for each value, from the top down, its number beside it.
 
@@ -130,6 +131,7 @@ def bars(
         title: stands above the chart.
         highlight: the label whose bars are to be seen first.
         line: a name and a value to compare all with, drawn from top to bottom.
+        row_inches: how high a bar is, with its share of what is between them.
     """
     groups = {
         label: {name: rounds(length) for name, length in value.items()}
@@ -176,7 +178,7 @@ def bars(
         if len(series) > 1 or line is not None:
             axes.legend(
                 loc="upper center",
-                bbox_to_anchor=(0.5, -1.5 / rows),
+                bbox_to_anchor=(0.5, -0.45 / (rows * row_inches)),
                 ncols=3,
                 frameon=False,
                 fontsize=9,
@@ -195,7 +197,7 @@ def bars(
     )
     return Chart(
         draw,
-        height=1.2 + 0.3 * rows,
+        height=1.2 + row_inches * rows,
         text=f"[chart] {head}{unit}{kinds} of {', '.join(groups)}{against}",
         alt=f"{head}{unit}: {told}" + (f"; {line[0]} {figure(line[1])}" if line else ""),
     )

@@ -1,4 +1,4 @@
-"""Somebody who knocks at a server again and again: who is refused, and when?
+"""A client that connects to a server again and again: when is it refused?
 
 with Knocks(server, "/ws/1", "/readyz") as knocks:
     server.signal(signal.SIGHUP)

@@ -17,7 +17,7 @@ def echo() -> FastAPI:
     @app.get("/you")
     async def you(request: Request) -> dict[str, str | None]:
         address = request.client.host if request.client else None
-        return {"address": address, "page": request.url_for("you").path}
+        return {"address": address, "page": str(request.url_for("you"))}
 
     @app.websocket("/ws")
     async def endpoint(websocket: WebSocket) -> None:

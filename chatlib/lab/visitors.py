@@ -65,7 +65,7 @@ class Record:
         return sorted(moment for moment, _ in self.told)
 
     def in_since(self, moment: float) -> list[float]:
-        """Return when visitors were let in that knocked after `moment`, the first one first."""
+        """Return when visitors were let in that connected after `moment`, the first one first."""
         return sorted(end for began, end, is_in in self.tries if is_in and began >= moment)
 
     def refused_since(self, moment: float) -> int:
@@ -73,7 +73,7 @@ class Record:
         return sum(not is_in for began, _, is_in in self.tries if began >= moment)
 
     def waits_since(self, moment: float) -> list[float]:
-        """Return how long each had to wait at the door that knocked after `moment`, sorted."""
+        """Return how long each handshake took that began after `moment` and let in, sorted."""
         return sorted(end - began for began, end, is_in in self.tries if is_in and began >= moment)
 
 
@@ -86,7 +86,7 @@ class Visitors:
         server: a port of 127.0.0.1, or what has one.
         number: how many there are.
         come_back: the rule, `come_back(code, attempt, retry)`: after how many seconds a visitor
-            knocks again; None: never. It is called with the close code, 1006 where none came or
+            connects again; None: never. It is called with the close code, 1006 where none came or
             the server could not be reached; with the number of tries that have failed since the
             connection was lost, from 0; and with `retry`. It is sent there as source, with what it
             uses of the notebook's.

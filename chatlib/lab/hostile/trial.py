@@ -39,10 +39,11 @@ class Result:
 
 # What is measured, in what, and how.
 MEASURED: dict[str, tuple[str, Callable[[Result], float]]] = {
-    "The longest wait of another client": ("seconds", lambda result: result.longest_wait),
-    "CPU time of the server": ("seconds", lambda result: result.cpu_seconds),
-    "Memory that the server keeps": ("MB", lambda result: result.memory / 1e6),
+    "The longest wait of another client": ("seconds", lambda result: round(result.longest_wait, 2)),
+    "CPU time of the server": ("seconds", lambda result: round(result.cpu_seconds, 2)),
+    "Memory that the server keeps": ("MB", lambda result: round(result.memory / 1e6, 0)),
 }
+ROW_INCHES = 0.18  # two bars for each of eight attacks would fill the window
 
 
 def attack(
@@ -141,6 +142,7 @@ def charts(results: Mapping[str, Mapping[str, Result]]) -> list[Chart]:
             {k: {name: value(column[k]) for name, column in results.items()} for k in kinds},
             unit=unit,
             title=title,
+            row_inches=ROW_INCHES,
         )
         for title, (unit, value) in MEASURED.items()
     ]
