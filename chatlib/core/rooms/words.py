@@ -37,8 +37,8 @@ MEASURES = {
     "`beat`, `wait`": "Seconds, with a fraction or without.",
     "`at`": "Milliseconds since the beginning of 1970 in UTC. 0: the time is not known.",
     "`retry` in `welcome`": "Milliseconds. After 1012, wait a random part of them.",
-    "`retry` in `error`": "No time, but `true` or `false`: whether to send the same again, with the "
-    "same key. `wait` says when.",
+    "`retry` in `error`": "No time, but `true` or `false`: whether to send the same again, with "
+    "the same key. `wait` says when.",
 }
 
 LEFT_OUT = {
