@@ -5,6 +5,8 @@
 const SHOWN = { questions: 4, sections: 10 };
 // A hit has so much of what the words weigh; a rare word weighs more.
 const ENOUGH = 0.75;
+// Files, changes and the list on the start page name everything, and explain little.
+const LESS = /^(files\/|CHANGELOG|index\.html)/;
 const COMMON = new Set(
   `a about all an and any are as at be by can do does for from get has have how i if in into is it its
   me my no not of on or so than that the their them then there this to use was what when where which
@@ -56,6 +58,7 @@ function found(entries, terms, phrase) {
       if (entry[0].toLowerCase().includes(phrase)) score *= 2;
       else if (entry[3].toLowerCase().includes(phrase)) score *= 1.5;
     }
+    if (LESS.test(entry[1])) score /= 2;
     return { entry, score: score * covered, covered: covered / all };
   });
   return hits.filter((hit) => hit.score > 0).sort((a, b) => b.score - a.score);
