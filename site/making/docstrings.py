@@ -79,7 +79,7 @@ def inline(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Return words without code: what is emphasized stays so, and all other signs are as they are."""
+    """Return words without code: what is emphasized stays so, other signs are as they are."""
     parts = EMPHASIS.split(text)
     return "".join(
         part if number % 2 else SIGNS.sub(r"\\\g<0>", part) for number, part in enumerate(parts)

@@ -1,7 +1,7 @@
 """What the search looks through: each section of each page, each name, and each question.
 
-Sphinx's own index knows pages, and no places in them: a chapter is twenty screens long. This one is a
-script that the search's page loads (`static/search.js`), so that it works from the disk too.
+Sphinx's own index knows pages, and no places in them: a chapter is twenty screens long. This one
+is a script that the search's page loads (`static/search.js`), so that it works from the disk too.
 """
 
 import json
@@ -68,7 +68,7 @@ def questions_in(doctree: nodes.document) -> Iterator[list[str]]:
         if isinstance(link, nodes.reference) and "refuri" in link:
             before, found, _ = item.astext().partition("?")
             place = link.astext()
-            if found and place not in before:
+            if found and not place.startswith(before):  # else a heading, which is a section
                 yield [f"{' '.join(before.split())}?", link["refuri"], place, place]
 
 

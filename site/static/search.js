@@ -2,7 +2,7 @@
 // making/sections.py writes. What Sphinx's own index finds, pages and names, stands below them.
 "use strict";
 
-const SHOWN = { questions: 4, sections: 10 };
+const SHOWN = { questions: 4, sections: 10, loose: 5 };
 // A hit has so much of what the words weigh; a rare word weighs more.
 const ENOUGH = 0.75;
 // Files, changes and the list on the start page name everything, and explain little.
@@ -103,7 +103,9 @@ function show(query) {
   const questions = found(SECTIONS.questions, terms, phrase).filter((hit) => hit.covered >= ENOUGH);
   const sections = found(SECTIONS.sections, terms, phrase);
   const close = sections.filter((hit) => hit.covered >= ENOUGH);
-  const best = (close.length ? close : sections).slice(0, SHOWN.sections);
+  const loose = sections.filter((hit) => hit.covered < ENOUGH);
+  const room = Math.max(0, SHOWN.loose - close.length);
+  const best = [...close, ...loose.slice(0, room)].slice(0, SHOWN.sections);
   const results = document.createElement("div");
   results.id = "section-results";
   if (questions.length) {
