@@ -132,6 +132,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const parse = Search._parseQuery;
   Search._parseQuery = (query) => {
     const parsed = parse(query);
+    // Sphinx has stored the words to mark, without numbers; those in the address count.
+    localStorage.removeItem("sphinx_highlight_terms");
     const [, terms, , highlighted] = parsed;
     for (const number of query.match(/(?<![\p{L}\p{N}_])\d{3,}(?![\p{L}\p{N}_])/gu) ?? []) {
       terms.add(number);
