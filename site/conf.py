@@ -27,6 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "making.docstrings",
     "making.search",
+    "making.sections",
 ]
 language = "en"
 smartquotes_action = "D"  # dashes alone: a quotation mark has to be what one copies
@@ -61,7 +62,7 @@ html_theme = "furo"
 pygments_dark_style = "github-dark"  # Furo's own underlines names, as if they were links
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_js_files = ["site.js"]
+html_js_files = ["site.js", "search.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}

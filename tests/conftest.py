@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from chatlib.lab.certificate import (
@@ -17,6 +18,12 @@ from chatlib.lab.certificate import (
 from chatlib.lab.nginx import HOW_TO_GET_ONE as HOW_TO_GET_NGINX
 from chatlib.lab.nginx import find_nginx
 from chatlib.lab.redis_server import HOW_TO_GET_ONE, RedisServer, find_redis
+
+# How fast the machine is decides nothing: on a busy one an example may take a second.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(Path(__file__).parent / "notebooks"))  # for kernel.py and refresh.py

@@ -14,6 +14,8 @@ from making.links import relinked
 
 MERMAID = "text/vnd.mermaid"
 CHART_WORDS = "chatlib-chart"  # the class of what JupyterLab gets beside a chart
+# Readers of the site run nothing: the label of an answer says what is in it.
+RUN, CAME = "<summary>After you have run it</summary>", "<summary>What came, and why</summary>"
 NO_PAGE = (
     '<div class="no-page" role="note"><p><strong>When you run the notebook, a page is here</strong>'
     ": {title}, from the server that the chapter started. It is live: you type in it, and see what "
@@ -53,7 +55,7 @@ def prepare(
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
-            cell.source = pictured(relinked(cell.source, resolve), uri)
+            cell.source = pictured(relinked(cell.source.replace(RUN, CAME), resolve), uri)
             guessing = guessing or "guess" in tags
         elif cell.cell_type == "code":
             cell.outputs = [show(cell, output, pictures) for output in wanted(cell.outputs)]

@@ -11,6 +11,7 @@ from sphinx.domains.python import PyObject
 CODE = re.compile(r"`([^`]+)`")
 # Signs that mean something to reStructuredText, and nothing to who wrote the text.
 SIGNS = re.compile(r"([*|\\])|_(?=\W|$)")
+EMPHASIS = re.compile(r"(?<![\w*\\])(\*\w(?:[\w\s-]*\w)?\*)(?![\w*])")
 
 
 def read_as_written(
@@ -40,7 +41,9 @@ def read_property(
 def without_aliases(
     app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
 ) -> bool | None:
-    """Leave out the fields of a named tuple: all that Python says of each is its number."""
+    """Leave out what is no text of ours: a named tuple's fields, and pydantic's settings."""
+    if name == "model_config":
+        return True
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
@@ -67,12 +70,20 @@ def inline(text: str) -> str:
     """Return prose with its code marked, and all other signs as they are."""
     out, end = "", 0
     for match in CODE.finditer(text):
-        out += SIGNS.sub(r"\\\g<0>", text[end : match.start()])
+        out += prose(text[end : match.start()])
         before = "" if not out or re.search(r"[\s(\[{\"'/-]$", out) else r"\ "
         after = r"\ " if re.match(r"\w", text[match.end() :]) else ""
         out += f"{before}{role(' '.join(match[1].split()))}{after}"
         end = match.end()
-    return out + SIGNS.sub(r"\\\g<0>", text[end:])
+    return out + prose(text[end:])
+
+
+def prose(text: str) -> str:
+    """Return words without code: what is emphasized stays so, other signs are as they are."""
+    parts = EMPHASIS.split(text)
+    return "".join(
+        part if number % 2 else SIGNS.sub(r"\\\g<0>", part) for number, part in enumerate(parts)
+    )
 
 
 def role(code: str) -> str:

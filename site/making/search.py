@@ -4,7 +4,7 @@ from sphinx.application import Sphinx
 from sphinx.search import languages
 from sphinx.search.en import SearchEnglish
 
-SHORTEST = 3  # digits; `site.js` has the same
+SHORTEST = 3  # digits; `search.js` has the same
 
 
 class EnglishWithNumbers(SearchEnglish):

@@ -113,9 +113,6 @@ class Stage:
                 self.manual[f"manual/{slug(ON_START)}.md"].body, self.resolver("README.md", page)
             ),
             "questions of the chapters": self.headings(page, self.notebooks, r"##+ (.+\?)"),
-            "headings of chapter 09": self.headings(
-                page, self.found("notebooks/09_*.ipynb"), r"## (?!What|Discussion|In practice)(.+)"
-            ),
         }
         for name, content in places.items():
             text = text.replace(f"{{{{ {name} }}}}", content.strip())

@@ -13,20 +13,13 @@ window.addEventListener("afterprint", () => {
   opened = [];
 });
 
-// The page with the search's results. This listener comes before that of Sphinx's own script.
+// Who comes for one section wants its answer: the folds of that section are open. A link within the
+// page opens none, so whoever reads the chapter can still guess first.
 document.addEventListener("DOMContentLoaded", () => {
-  if (typeof Search === "undefined") return;
-  // A page from the disk may read no other: the results stand without their first lines then.
-  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-  // Sphinx skips numbers, and making/search.py has them in the index: 1006, 403.
-  const parse = Search._parseQuery;
-  Search._parseQuery = (query) => {
-    const parsed = parse(query);
-    const [, terms, , highlighted] = parsed;
-    for (const number of query.match(/(?<![\p{L}\p{N}_])\d{3,}(?![\p{L}\p{N}_])/gu) ?? []) {
-      terms.add(number);
-      highlighted.add(number);
-    }
-    return parsed;
-  };
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const section = target?.closest("article section");
+  if (!section) return;
+  for (const details of section.querySelectorAll("details")) {
+    if (details.closest("section") === section) details.open = true;
+  }
 });

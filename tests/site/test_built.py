@@ -1,5 +1,6 @@
 """The site as it is read: every link leads somewhere, every page fits, and nothing is fetched."""
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -176,6 +177,50 @@ def test_a_search_finds_the_page(
     expect(tab.locator(f"#search-results a[href*='{page}']").first).to_be_visible(timeout=GUARD_MS)
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("liveness probe", "deploy/README.html#kubernetes"),
+        ("1006", "notebooks/02_items.html#connect-without-a-credential"),
+        ("grace period", "deploy/README.html#kubernetes"),
+        ("without redis", "manual/rooms-that-remember-in-any-app.html"),
+    ],
+)
+def test_the_first_three_places_of_a_search_have_the_answer(
+    context: BrowserContext, address: str, words: str, place: str
+) -> None:
+    tab = context.new_page()
+    tab.goto(address)
+    search_for(tab, words)
+    first = tab.locator("#section-results a")
+    expect(first.first).to_be_visible(timeout=GUARD_MS)
+    found = [
+        re.sub(r"[?].*?(#|$)", r"\1", link.get_attribute("href") or "") for link in first.all()
+    ]
+    assert any(link.startswith(place) for link in found[:3]), found
+
+
+def test_a_search_says_which_chapter_a_section_is_of_and_marks_the_words_there(
+    context: BrowserContext, address: str
+) -> None:
+    tab = context.new_page()
+    tab.goto(address)
+    search_for(tab, "every way 403")
+    tab.wait_for_load_state("networkidle")  # Sphinx asks for the pages that it lists
+    tab.get_by_role("link", name=re.compile("^02 Guard an item socket .* Every way in$")).click()
+    expect(tab).to_have_url(re.compile("02_items.html#every-way-in$"))
+    expect(tab.locator("article .highlighted", has_text="403").first).to_be_attached()
+
+
+def test_what_the_search_leads_to_is_there(built: Path, pages: dict[str, Anchors]) -> None:
+    script = (built / "_static/sections.js").read_text("utf-8")
+    lists = json.loads(script.removeprefix("const SECTIONS = ").rstrip(";\n"))
+    assert lists["questions"]
+    for _, address, *_ in lists["questions"] + lists["sections"]:
+        page, anchor = urldefrag(address)
+        assert not anchor or unquote(anchor) in pages[page].ids, address
+
+
 def search_for(tab: Page, words: str) -> None:
     """Type `words` into the box on the left."""
     box = tab.get_by_role("textbox", name="Search")
@@ -195,6 +240,9 @@ def test_pages_and_search_work_from_files_without_a_server(browser: Browser, bui
     expect(found).to_be_visible(timeout=GUARD_MS)
     found.click()
     expect(tab.get_by_role("heading", name="Guard an item socket")).to_be_visible()
+    tab.go_back()
+    tab.locator("#section-results a[href*='02_items.html']").first.click()
+    expect(tab.get_by_role("heading", name="Guard an item socket")).to_be_attached()
     context.close()
     assert faults == []
 
@@ -252,6 +300,18 @@ def test_answers_are_folded_on_the_screen_and_open_on_paper(
     assert not inside.is_visible()
     answers.filter(has_text="The 1008 stayed in the server").locator("summary").click()
     expect(inside).to_be_visible()
+
+
+def test_a_link_to_a_section_opens_the_answers_of_that_section_alone(
+    context: BrowserContext, address: str
+) -> None:
+    tab = context.new_page()
+    tab.goto(f"{address}notebooks/02_items.html#connect-without-a-credential")
+    expect(tab.get_by_text("The 1008 stayed in the server")).to_be_visible()
+    assert tab.get_by_text("What came, and why").count() > 1
+    closed = tab.locator("#every-way-in details")
+    assert closed.count() > 0
+    assert closed.evaluate_all("all => all.filter(one => one.open).length") == 0
 
 
 def test_the_protocol_is_that_of_the_running_app(built: Path) -> None:

@@ -51,6 +51,8 @@ def test_the_readme_is_cut_at_its_headings_and_not_in_its_code() -> None:
     [
         ("A `Room` of `all`s.", r"A :py:obj:`Room` of :py:obj:`all`\ s."),
         ("Use `await f(*x)`.", "Use :code:`await f(*x)`."),
+        ("A *close code* and `x`.", "A *close code* and :py:obj:`x`."),
+        ("Of *args, **more.", r"Of \*args, \*\*more."),
         ("2 * 3 and a_ b | c", r"2 \* 3 and a\_ b \| c"),
         ("So:\n\n    import x\n\nDone.", "So:\n\n.. code-block:: python\n\n    import x\n\nDone."),
         ("F.\n\nArgs:\n    x: is `y`.", "F.\n\nArgs:\n    x: is :py:obj:`y`."),
@@ -86,6 +88,14 @@ def test_what_came_is_folded_where_one_guesses_first(tmp_path) -> None:  # type:
     _, first, second = prepared(*cells, tmp_path=tmp_path)
     assert first.metadata["tags"] == ["hide-output"]
     assert "tags" not in second.metadata
+
+
+def test_the_label_of_an_answer_is_for_those_who_run_nothing(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    answer = new_markdown_cell(
+        "<details><summary>After you have run it</summary>\n\nSo.\n</details>"
+    )
+    (cell,) = prepared(answer, tmp_path=tmp_path)
+    assert cell.source.startswith("<details><summary>What came, and why</summary>")
 
 
 def test_a_page_of_a_server_becomes_a_text(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -107,8 +107,8 @@ class Welcome(Down):
     head: Id
     people: Annotated[list[str] | None, Field(description="null in a room of more than 200")]
     count: int
-    beat: Annotated[float, Field(description="a beat comes every so many seconds")]
-    retry: Annotated[Milliseconds, Field(description="after 1012, wait a random part of this")]
+    beat: Annotated[float, Field(description="seconds from one beat to the next")]
+    retry: Annotated[Milliseconds, Field(description="milliseconds, over which you come back")]
     max: Limits
 
 
@@ -125,7 +125,7 @@ class Message(Down):
     key: str
     sender: Annotated[Person | None, Field(alias="from")]
     text: str
-    at: Annotated[Milliseconds, Field(description="when it was said, in Unix time; 0: unknown")]
+    at: Annotated[Milliseconds, Field(description="Unix time in milliseconds; 0: unknown")]
     to: Annotated[Person | None, Field(description="if it was said to one person")] = None
 
 
@@ -167,9 +167,9 @@ class Error(Down):
     room: Room
     code: Code
     text: str
-    retry: bool
+    retry: Annotated[bool, Field(description="whether to send it again")]
     key: Annotated[str | None, Field(description="of the message that it is about")] = None
-    wait: Annotated[float | None, Field(description="seconds")] = None
+    wait: Annotated[float | None, Field(description="seconds, before that")] = None
     expected: Annotated[str | None, Field(description="an example")] = None
 
 

@@ -9,18 +9,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from chatlib.core.pages import HEADERS
+from chatlib.core.rooms.exchange import BEFORE, exchange
 from chatlib.core.rooms.names import MINE, ROOM_PATTERN
-from chatlib.core.rooms.protocol import CLOSES, DOWN, FRAME_BYTES, SUBPROTOCOL, UP
-
-LEFT_OUT = {
-    "Several rooms on one socket": "a slow room would hold up the others, and a cursor would be a "
-    "table. HTTP/2 and a proxy make a second socket cheap.",
-    "Edits and deletes": "they are further kinds of message in the same log: whoever reads it from "
-    "the beginning sees what became of each.",
-    "Receipts of reading": "one cursor for each reader and room, kept where your users are.",
-    "Binary frames": "a picture belongs on an HTTP server, and its address in a message.",
-    "Acknowledgements from clients": "TCP has brought what the next cursor says it has.",
-}
+from chatlib.core.rooms.protocol import CLOSES, DOWN, FRAME_BYTES, SUBPROTOCOL, UP, Message
+from chatlib.core.rooms.words import INTRODUCTION, LEFT_OUT, MEASURES
 
 
 def schemas() -> dict[str, Any]:
@@ -101,10 +93,8 @@ def kind_of(model: type[BaseModel]) -> str:
 
 def page(title: str) -> str:
     """Return the page that describes the protocol."""
-    closes = "".join(
-        f"<tr><th scope=row>{code}</th><td>{marked(text)}</td></tr>"
-        for code, text in CLOSES.items()
-    )
+    closes = rows({str(code): text for code, text in CLOSES.items()})
+    frames = exchange()
     left_out = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in LEFT_OUT.items())
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -121,6 +111,16 @@ def page(title: str) -> str:
 <header><h1>{escape(title)}: the protocol {SUBPROTOCOL}</h1></header>
 <main>
 {marked_paragraphs(INTRODUCTION)}
+<h2>One exchange</h2>
+<p>The newest message in the room is <code>{BEFORE}</code>. You are <code>ana</code>, and send:</p>
+{shown(frames["say"])}
+<p>You get the <code>ack</code>, and all in the room get the <code>message</code>, you too:</p>
+{shown(frames["ack"])}
+{shown(frames["message"])}
+<p>Everybody's cursor is now <code>{cursor_in(frames["message"])}</code>.</p>
+<h2>Limits and units</h2>
+<div class="wide" tabindex="0" role="region" aria-label="Limits and units">
+<table>{rows(MEASURES)}</table></div>
 <h2>What you send</h2>
 {"".join(section(model) for model in UP)}
 <h2>What you get</h2>
@@ -138,30 +138,30 @@ def page(title: str) -> str:
 """
 
 
-INTRODUCTION = f"""\
-A room is a log: its messages have the ids 1, 2, 3 … without gaps, in one order for all. Open a
-WebSocket at `/rooms/lobby` to hear and to speak; `/rooms/{MINE}` is your own inbox.
+def rows(cells: dict[str, str]) -> str:
+    """Return the rows of a table with two columns, the first with their headings."""
+    return "".join(
+        f"<tr><th scope=row>{marked(name)}</th><td>{marked(text)}</td></tr>"
+        for name, text in cells.items()
+    )
 
-Say who you are by a token: in the cookie `session`, in the header `Authorization: Bearer …`, or as
-a second subprotocol, `token.…`, beside `{SUBPROTOCOL}`. Never in the address, which is logged.
 
-Keep the last `id` and `tag` that you have heard, as the cursor `17.a41f09c2`. When you come back,
-`?after=17.a41f09c2` brings all that you missed, or says that it cannot. Without a cursor,
-`?last=50` brings the newest messages, from 0 to 200.
+def shown(frame: str) -> str:
+    """Return a frame as HTML."""
+    return f"<pre><code>{escape(frame, quote=False)}</code></pre>"
 
-Give each message a key of your own, and keep it until its `ack` comes or you hear it yourself.
-After a lost connection send it again, with the same key: it is in the room once. Wait for one `ack`
-before you send the next message, and their order stays.
 
-If no frame comes for `beat` and ten seconds more, the connection is dead: come back. If an id is
-not one more than the last, you have missed something: come back with your cursor."""
+def cursor_in(message: str) -> str:
+    """Return the cursor of a client that has heard `message`, a frame."""
+    heard = Message.model_validate_json(message)
+    return f"{heard.id}.{heard.tag}"
 
 
 def section(model: type[BaseModel]) -> str:
     """Return the description of a frame."""
     schema = model.model_json_schema(by_alias=True)
     required = schema.get("required", ())
-    rows = "".join(
+    fields = "".join(
         f"<tr><th scope=row><code>{name}</code></th><td>{escape(kind(field))}"
         f"{'' if name in required else ', optional'}"
         f"{': ' if 'description' in field else ''}{marked(field.get('description', ''))}</td></tr>"
@@ -171,7 +171,7 @@ def section(model: type[BaseModel]) -> str:
     return f"""<h3><code>{name}</code></h3>
 {marked_paragraphs(model.__doc__ or "")}
 <div class="wide" tabindex="0" role="region" aria-label="Fields of {name}">
-<table>{rows}</table></div>
+<table>{fields}</table></div>
 """
 
 

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from chatlib.lab.check.progress import noted
+from chatlib.lab.check.readiness import polls
 from chatlib.lab.check.readiness.bench import Say
-from chatlib.lab.check.readiness.checklist import MAKE_IT_READY
 from chatlib.lab.check.readiness.entry import report_on_readiness
 from chatlib.lab.check.readiness.targets import Headers
 from chatlib.lab.check.readiness.wishes import Wishes
@@ -221,10 +221,10 @@ def ready(
 def make_it_ready(app: Any) -> Report:
     """Try the exercise of chapter 09: `app`, which counts votes, can meet the world.
 
-    It tries the points of the checklist that an app decides, and not its server.
+    It tries the points of the checklist that an app decides, and not its server; that votes are
+    counted; and that what is kept of them is bounded.
     """
-    wishes = Wishes(say='{"choice": "tea"}', only=MAKE_IT_READY, strict=True)
-    return noted(report_on_readiness("make_it_ready", app, wishes))
+    return noted(report_on_readiness("make_it_ready", app, polls.wishes()))
 
 
 def come_back(function: Any) -> Report:

@@ -1,13 +1,18 @@
 """What is said of the protocol: the page, JSON Schema and AsyncAPI 3."""
 
+import json
 import re
 import warnings
+from html import escape
 from html.parser import HTMLParser
 from typing import get_args
 
 import jsonschema
+from guests import play
 
-from chatlib.core.rooms.protocol import CLOSES, DOWN, UP, Code
+from chatlib.core.frames import JSON
+from chatlib.core.rooms.exchange import BEFORE, exchange
+from chatlib.core.rooms.protocol import CLOSES, DOWN, UP, Code, Message
 from chatlib.core.rooms.spec import asyncapi, kind_of, page, schemas
 
 DOCUMENT = asyncapi("0.1.0", "Rooms")
@@ -119,3 +124,60 @@ def test_a_title_is_no_markup():
 def test_all_that_the_page_loads_is_below_its_own_address():
     for address in re.findall(r'(?:href|src)="([^"]*)"', PAGE):
         assert address == "data:," or not re.match(r"/|\w+:", address)
+
+
+def test_the_exchange_on_the_page_is_what_a_server_sends():
+    frames = exchange()
+
+    async def scenario(house):
+        ana = await house.join("lobby", "ana")
+        await ana.connection.send(frames["say"])
+        waited = {"ack", "message"}
+        while waited:
+            text = await ana.connection.recv()
+            real = json.loads(text)
+            if real["type"] in waited:
+                waited.remove(real["type"])
+                example = json.loads(frames[real["type"]])
+                own = {name: real[name] for name in ("id", "tag", "at") if name in example}
+                assert text == JSON.encode(example | own)
+
+    play(scenario)
+    for frame in frames.values():
+        assert escape(frame, quote=False) in PAGE
+
+
+def test_the_exchange_goes_on_from_the_cursor_that_is_explained():
+    message = Message.model_validate_json(exchange()["message"])
+    after, _, _ = PAGE.partition("<h2>One exchange</h2>")
+    assert f"?after={BEFORE}" in after
+    assert message.id == BEFORE.id + 1
+    assert f"<code>{message.id}.{message.tag}</code>" in PAGE
+
+
+def measures():
+    """Return the rows of the page's table of limits and units."""
+    _, _, chapter = PAGE.partition("<h2>Limits and units</h2>")
+    table, _, _ = chapter.partition("</table>")
+    return dict(re.findall(r"<tr><th scope=row>(.*?)</th><td>(.*?)</td></tr>", table))
+
+
+def test_the_page_names_the_limits_of_a_frame_and_of_a_text_and_the_patterns_of_names():
+    said = measures()
+    assert "16,384 bytes" in said["a frame"]
+    assert "1 to 4,000 characters" in said["<code>text</code>"]
+    assert "<code>[a-z0-9][a-z0-9._-]{0,63}</code>" in said["a room"]
+    assert "<code>[A-Za-z0-9_-]{1,64}</code>" in said["<code>key</code>"]
+    assert "1 to 40" in said["a name"]
+
+
+def test_the_page_says_the_unit_of_each_time():
+    said = measures()
+    assert "Seconds" in said["<code>beat</code>, <code>wait</code>"]
+    assert "Milliseconds" in said["<code>at</code>"]
+    assert "Milliseconds" in said["<code>retry</code> in <code>welcome</code>"]
+    assert "<code>true</code>" in said["<code>retry</code> in <code>error</code>"]
+
+
+def test_the_page_says_first_what_a_frame_is():
+    assert "<main>\n<p>Each frame is a text message of the WebSocket with one JSON object" in PAGE

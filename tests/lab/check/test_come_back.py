@@ -14,10 +14,10 @@ AT_ONCE = "after 1006, a connection that was cut: at once, the first time"
 LATER = "if that fails: later and later"
 JITTER = "clients that fail at one moment do not come back at one moment"
 BOUNDED = "however often it fails: some seconds, but never more than two minutes"
-FAULT = "after 1011, a fault of the server's: not at once, the first time neither"
+FAULT = "after 1011, a fault of the server's: not at once, then later and later"
 TOO_MANY = "after 1013, too many clients: after five seconds at the earliest"
 NEVER = "after 1003, 1007, 1008, 1009 and 4403: never"
-OTHERS = "after any other code it comes back, later and later"
+OTHERS = "after any other code as after 1006: at once, then later and later"
 
 
 def as_handed_out(code, attempt, retry):
@@ -31,7 +31,7 @@ def solution(code, attempt, retry):
         return random.uniform(0, retry)
     if code == 1013:
         return random.uniform(5, 10)
-    if code == 1006 and attempt == 0:
+    if attempt == 0 and code != 1011:
         return 0
     longest = 2 ** min(attempt, 6)
     return random.uniform(longest / 2, longest)
@@ -60,12 +60,12 @@ def two_parameters(code, attempt):
     return solution(code, attempt, 4.0)
 
 
-def up_to_two_minutes(code, attempt, retry):
-    return random.uniform(0, 2.0**attempt)
+async def a_coroutine(code, attempt, retry):
+    return solution(code, attempt, retry)
 
 
 WRONG = {
-    "as handed out": (as_handed_out, SPREAD, "all 200 after 0.00 s"),
+    "as handed out": (as_handed_out, SPREAD, "all 500 after 0.00 s"),
     "without return": (without_return, IN_TIME, "None"),
     "waits itself": (waits_itself, IN_TIME, "an answer"),
     "two parameters": (two_parameters, IN_TIME, "(code, attempt, retry)"),
@@ -74,7 +74,7 @@ WRONG = {
     "before now": (instead(lambda *_: -1, 1012), IN_TIME, "-1"),
     "a retry of its own": (instead(lambda *_: random.uniform(0, 4), 1012), IN_TIME, "0.5 s"),
     "never after a restart": (instead(lambda *_: None, 1012), IN_TIME, "None is for"),
-    "all at the end": (instead(lambda c, a, retry: retry, 1012), SPREAD, "all 200 after 4.00 s"),
+    "all at the end": (instead(lambda c, a, retry: retry, 1012), SPREAD, "all 500 after 4.00 s"),
     "most of them early": (
         instead(lambda c, a, retry: retry * random.random() ** 4, 1012),
         SPREAD,
@@ -85,7 +85,7 @@ WRONG = {
     "always a second": (
         instead(lambda *_: random.uniform(0.5, 1.5), 1006, attempts=range(1, 10_000)),
         LATER,
-        "3 times as much",
+        "2 times as much",
     ),
     "without chance": (
         instead(lambda c, a, r: min(60, 2 ** min(a, 6)), 1006, attempts=range(1, 10_000)),
@@ -96,7 +96,7 @@ WRONG = {
     "hours": (
         instead(lambda c, a, r: random.random() * 2 ** min(a, 50), 1006, attempts=range(1, 10_000)),
         BOUNDED,
-        "2 to 120 s for attempt 12",
+        "2 to 120 s for code 1006, attempt 12",
     ),
     "an error at last": (
         instead(
@@ -108,9 +108,29 @@ WRONG = {
     "starts again": (
         instead(lambda *_: random.random(), 1006, attempts=range(41, 10_000)),
         BOUNDED,
-        "for attempt 60",
+        "attempt 60",
     ),
     "at once after a fault": (instead(lambda *_: random.random() / 9, 1011), FAULT, "a second"),
+    "never later after a fault": (
+        instead(lambda *_: random.uniform(0.5, 1), 1011),
+        FAULT,
+        "for code 1011 some time for attempt 1",
+    ),
+    "hours after a fault": (
+        instead(lambda c, a, r: random.uniform(1, 2) * 2 ** min(a, 50), 1011),
+        FAULT,
+        "2 to 120 s for code 1011, attempt 12",
+    ),
+    "a restart at once, if a try has failed": (
+        instead(lambda *_: 0, 1012, attempts=range(1, 10_000)),
+        SPREAD,
+        "for attempt 2",
+    ),
+    "a restart later and later": (
+        instead(lambda c, a, retry: retry + a, 1012, attempts=range(1, 10_000)),
+        IN_TIME,
+        "whatever attempt is",
+    ),
     "too many too soon": (
         instead(lambda *_: random.uniform(3, 10), 1013),
         TOO_MANY,
@@ -127,7 +147,23 @@ WRONG = {
         "None for code 4403, attempt 3",
     ),
     "gives up on others": (instead(lambda *_: None, 1001, 1014, 4000), OTHERS, "for code 1001"),
-    "others in a row": (instead(lambda *_: random.random(), 4000), OTHERS, "for code 4000"),
+    "others not at once": (
+        instead(lambda *_: 100, 1000, attempts=[0]),
+        OTHERS,
+        "at most 0.1 s for code 1000, attempt 0",
+    ),
+    "others in a row": (
+        instead(lambda *_: random.random(), 4000, attempts=range(1, 10_000)),
+        OTHERS,
+        "for code 4000",
+    ),
+    "others without chance": (
+        instead(lambda c, a, r: min(60, 2 ** min(a, 6)), 1014, attempts=range(1, 10_000)),
+        OTHERS,
+        "for code 1014, attempt 5",
+    ),
+    "a coroutine": (a_coroutine, IN_TIME, "write `def come_back`"),
+    "a coroutine, unseen": (lambda *three: a_coroutine(*three), IN_TIME, "coroutine"),
 }
 
 
@@ -139,35 +175,29 @@ def step_by_step(code, attempt, retry):
             return retry * random.random()
         case 1013:
             return 5 + 5 * random.random()
-        case 1006 if not attempt:
+        case _ if not attempt and code != 1011:
             return 0.0
     return min(60, 1.5 ** min(attempt, 20)) * random.uniform(0.8, 1.2)
-
-
-async def a_coroutine(code, attempt, retry):
-    return solution(code, attempt, retry)
 
 
 class Decided:
     """One that has a table, and full jitter."""
 
     never = frozenset({1003, 1007, 1008, 1009, 4403})
-    least = {1006: 0.0, 1013: 5.0}  # noqa: RUF012
 
     def __call__(self, code, attempt, retry):
         if code in self.never:
             return None
         if code == 1012:
             return random.triangular(0, retry)
-        if (code, attempt) == (1006, 0):
+        if attempt == 0 and code not in {1011, 1013}:
             return random.random() / 20
-        return self.least.get(code, 0) + random.random() * 2 * (1 + min(attempt, 25))
+        return 5 * (code == 1013) + random.random() * 2 * (1 + min(attempt, 25))
 
 
 RIGHT = {
     "the solution": solution,
     "step by step": step_by_step,
-    "a coroutine": a_coroutine,
     "a table": Decided(),
 }
 

@@ -33,14 +33,25 @@ class Bench:
         place: where it is.
         secret: the name of a parameter in the query that is a secret; empty for none.
         say: a message that the app takes, or what makes one of a number. None: any text.
+        cap: how many connections are tried at most; None for the checklist's number.
+        flood: how many messages are sent at once; None for the checklist's number.
 
     Attributes:
         answers: whether who says something hears something.
         fans_out: whether others hear it.
     """
 
-    def __init__(self, target: Target, place: Place, secret: str, say: Say | None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        place: Place,
+        secret: str,
+        say: Say | None,
+        cap: int | None = None,
+        flood: int | None = None,
+    ) -> None:
         self.target, self.place, self.secret, self.say = target, place, secret, say
+        self.cap, self.flood = cap, flood
         self.answers = self.fans_out = False
         self.said = 0
         self.marker = ""

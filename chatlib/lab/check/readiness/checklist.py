@@ -45,7 +45,7 @@ CHECKLIST: dict[str, Point] = {
     ),
     "origin": point(
         "a page of another site is refused, and nobody else is",
-        "app.add_middleware(Guard); pages of yours on another host: Guard(origins=['https://…'])",
+        "app.add_middleware(Guard); where pages of yours are on another host, Guard(origins=[…])",
     ),
     "size": point(
         "a message that is too big is closed with 1009",
@@ -70,8 +70,8 @@ CHECKLIST: dict[str, Point] = {
     ),
     "traceback": point(
         "nothing of all this leaves a traceback in the log",
-        "catch what bad input raises, around the line that takes it apart; redact_logs() makes "
-        "one line of text that is not UTF-8",
+        "catch what bad input raises, around the line that takes it apart. Text that is not UTF-8 "
+        "has the server itself log a traceback: after redact_logs(), from chatlib, it is one line",
         "loopback",
         "log",
     ),
@@ -118,16 +118,15 @@ CHECKLIST: dict[str, Point] = {
     ),
     "ready": point(
         "/readyz answers 200",
-        "add_ops(app), from chatlib, adds /livez, /healthz, /readyz and /metrics",
+        "add_ops(app) adds it too",
     ),
     "metrics": point(
         "/metrics answers, for Prometheus",
-        "add_ops(app), from chatlib, adds /livez, /healthz, /readyz and /metrics",
+        "add_ops(app) adds it too",
     ),
     "frames": point(
-        "the server takes frames that are ready",
-        "uvicorn's option --ws chatlib.core.fanout:FanoutProtocol, or UVICORN_WS in its "
-        "environment: a broadcast is encoded once, and written once a turn",
+        "a broadcast is encoded once, and not for each client",
+        "uvicorn's option --ws chatlib.core.fanout:FanoutProtocol, or the same in UVICORN_WS",
         "server",
     ),
     "unready": point(
@@ -138,7 +137,8 @@ CHECKLIST: dict[str, Point] = {
     ),
     "told": point(
         "after SIGTERM every client is told 1012 or 1001",
-        "end no handler without a close frame, and run uvicorn, which sends 1012",
+        "leave SIGTERM to uvicorn, which sends 1012: set no signal handler of your own, and in a "
+        "shell script start it with exec uvicorn …",
         "server",
         "process",
     ),

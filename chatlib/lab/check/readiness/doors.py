@@ -33,7 +33,8 @@ async def origin(bench: Bench) -> None:
                 raise Wrong(f"HTTP 403 for {kind}", refused) from None
             continue
         await caller.leave()
-        raise Wrong(f"HTTP 403 for {kind}, Origin: {page}", "let in")
+        # A notebook makes a link of an address with its scheme.
+        raise Wrong(f"HTTP 403 for {kind}, Origin {page.removeprefix('https://')}", "let in")
     own = f"{urlsplit(bench.place.url).scheme}://{bench.place.authority}"
     for kind, mine in (("a page of its own", own), ("a client without Origin", None)):
         try:
@@ -115,7 +116,7 @@ async def frames(bench: Bench) -> None:
 
 async def cap(bench: Bench) -> None:
     callers: list[Caller] = []
-    most, refused = most_connections(), ""
+    most, refused = most_connections(bench.cap or CAP), ""
     try:
         while len(callers) < most and not refused:
             count = min(AT_A_TIME, most - len(callers))
@@ -141,14 +142,14 @@ async def cap(bench: Bench) -> None:
         raise Remark(f"{most} connections from one address, and all are let in")
 
 
-def most_connections() -> int:
+def most_connections(cap: int) -> int:
     """Return how many connections are tried: files that are open have a limit, too."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return CAP
+        return cap
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CAP if soft == resource.RLIM_INFINITY else min(CAP, soft // 4)
+    return cap if soft == resource.RLIM_INFINITY else min(cap, soft // 4)
 
 
 async def calm(bench: Bench) -> None:

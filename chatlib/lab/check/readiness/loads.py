@@ -49,12 +49,14 @@ async def flood(bench: Bench) -> None:
         if code == 1011:
             raise Wrong("close 1008, or none, for one who floods", outcome(code))
         if code is None:
-            raise Remark(f"{FLOOD:,} messages at once from one client, and all are taken")
+            raise Remark(
+                f"{bench.flood or FLOOD:,} messages at once from one client, and all are taken"
+            )
 
 
 async def pour(bench: Bench, culprit: Caller) -> None:
     """Send many messages at once, and read what comes."""
-    for _ in range(0, FLOOD, BATCH):
+    for _ in range(0, bench.flood or FLOOD, BATCH):
         for _ in range(BATCH):
             culprit.write(bench.message()[0])
         if not await culprit.flush() or culprit.code is not None:

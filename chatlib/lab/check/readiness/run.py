@@ -7,10 +7,9 @@ from functools import partial
 
 from chatlib.lab.check.readiness import doors, loads, payloads, stops
 from chatlib.lab.check.readiness.bench import Bench, NotLookedAt, Remark
-from chatlib.lab.check.readiness.checklist import CHECKLIST
 from chatlib.lab.check.readiness.place import Place
 from chatlib.lab.check.readiness.targets import Address, Target
-from chatlib.lab.check.readiness.wishes import Readiness, Wishes, points
+from chatlib.lab.check.readiness.wishes import NOT_YET, Attempt, Readiness, Wishes, points
 from chatlib.lab.check.report import Mark, Rule, no_attempt, wrapped
 from chatlib.lab.check.tools.wrong import Wrong
 
@@ -19,8 +18,6 @@ ALL_SECONDS = 150.0
 DEAF_SECONDS = 3.0
 
 NOT_LOOKED_AT = "not looked at"
-
-Attempt = Callable[[Bench], Awaitable[None]]
 
 # One after the other, while nothing else goes on: in some of them somebody has to be answered soon.
 ALONE: dict[str, Attempt] = {
@@ -66,7 +63,7 @@ class Trial:
         """Return whether a point is to be tried; note why not, if it cannot be."""
         if self.wishes.only is not None and name not in self.wishes.only:
             return False
-        for need in sorted(CHECKLIST[name].needs):
+        for need in sorted(self.wishes.point(name).needs):
             if need in self.target.lacks:
                 self.came[name] = ("·", NOT_LOOKED_AT, "")
                 self.reasons[self.target.lacks[need]] = None
@@ -95,11 +92,12 @@ class Trial:
         if secret is None:
             known = [each.secret for each in target.doors if each.path == path.partition("?")[0]]
             secret = next(filter(None, known), "")
-        return Bench(target, Place(target.url, path, headers), secret, wishes.say)
+        place = Place(target.url, path, headers)
+        return Bench(target, place, secret, wishes.say, wishes.cap, wishes.flood)
 
     async def attempt(self, name: str, trying: Callable[[], Awaitable[None]]) -> None:
         """Try one point, and note what came."""
-        point = CHECKLIST[name]
+        point = self.wishes.point(name)
         mark: Mark = "✓"
         came, hint = "", point.hint
         try:
@@ -130,7 +128,7 @@ class Trial:
             return
         bench = found[0]
         half = self.begin("head", loads.head, bench)
-        for name, trying in ALONE.items():
+        for name, trying in {**ALONE, **self.wishes.attempts}.items():
             await self.one(name, trying, bench)
             if self.failed(name):
                 if self.target.restarts and name in SPOILS:
@@ -205,7 +203,7 @@ def report_on_target(name: str, target: Target, wishes: Wishes) -> Readiness:
         raise errors[0]
     report = Readiness(name)
     for key, point in points(wishes):
-        mark, came, hint = trial.came.get(key, ("·", "not tried yet", ""))
+        mark, came, hint = trial.came.get(key, ("·", NOT_YET, ""))
         report.lines.append((Rule(point.says, hint or point.hint, no_attempt), mark, came))
     sentences = [f"{NOT_LOOKED_AT}: {reason}" for reason in trial.reasons]
     sentences += [trial.trouble] if trial.trouble else []
