@@ -70,6 +70,14 @@ def test_the_spread_of_several_rounds_is_drawn():
     assert [list(line.get_xdata()) for line in axes.lines] == [[1.0, 3.0]]
 
 
+def test_bars_can_be_lower_so_that_many_fit_into_a_window():
+    usual, low = (
+        bars({"a": 1.0, "b": 2.0}, unit="s", row_inches=inches).png() for inches in (0.3, 0.18)
+    )
+    heights = [int.from_bytes(png[20:24], "big") for png in (usual, low)]
+    assert heights[1] < heights[0]
+
+
 def test_jupyter_is_given_the_words_beside_the_picture():
     chart = a_timeline()
     data, metadata = chart._repr_mimebundle_()
