@@ -1,4 +1,4 @@
-"""A reader goes back and forth in a notebook, and nothing hangs or breaks."""
+"""A reader solves the exercises, goes back and forth, and nothing hangs or breaks."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from kernel import Kernel, Run
 from nbformat import NotebookNode
-from refresh import code_cells, comparable, has_tag, merged, sanitizer
+from refresh import code_cells, comparable, has_tag, merged, sanitizer, text_of
+from solutions import with_solutions
 
 CELL_SECONDS = 60.0  # a guard, as nbval has it
 AFTERWARDS_SECONDS = 20.0  # a guard: such a cell answers at once
@@ -30,6 +31,20 @@ def run(kernel: Kernel, cells: list[NotebookNode]) -> dict[str, str]:
     return raised(cells, kernel.run(sources, may_raise=may_raise, seconds=CELL_SECONDS))
 
 
+def run_solved(kernel: Kernel, notebook: NotebookNode) -> dict[str, str]:
+    """Run all cells, the exercises with their solutions; return what was raised or not solved."""
+    cells = code_cells(notebook)
+    may_raise = [has_tag(cell, "raises-exception") for cell in cells]
+    runs = kernel.run(with_solutions(notebook), may_raise=may_raise, seconds=CELL_SECONDS)
+    found = raised(cells, runs)
+    for cell, one in zip(cells, runs, strict=True):
+        if has_tag(cell, "exercise"):
+            report = "\n".join(text_of(output) for output in one.outputs)
+            if "✓ " not in report or "✗ " in report:
+                found.setdefault(cell.id, report or "showed no report")
+    return found
+
+
 def uses_the_server(cell: NotebookNode) -> bool:
     return bool(re.search(r"\bserver\b", cell.source)) and "serve(" not in cell.source
 
@@ -39,12 +54,12 @@ def makes_files(cell: NotebookNode) -> bool:
 
 
 @pytest.mark.usefixtures("one_round")
-def test_run_all_and_again_with_each_cell_twice_and_then_any_cell_that_needs_the_stopped_server(
+def test_run_all_with_the_solutions_and_again_with_each_cell_twice_and_then_what_needs_the_server(
     chapter: Path, notebook: NotebookNode
 ) -> None:
     cells = code_cells(notebook)
     with Kernel(chapter.parent) as kernel:
-        assert run(kernel, cells) == {}
+        assert run_solved(kernel, notebook) == {}
         assert run(kernel, [cell for cell in cells for _ in range(2)]) == {}
         afterwards = {}
         for cell in filter(uses_the_server, cells):
