@@ -86,6 +86,6 @@ def test_the_readme_ends_with_where_they_are(name):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 def test_make_package_builds_as_these_tests_do(tmp_path):
-    command = ["make", "--dry-run", "package", f"VENV={tmp_path}"]
+    command = ["make", "--no-print-directory", "--dry-run", "package", f"VENV={tmp_path}"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == f"{tmp_path}/bin/python -m build --no-isolation"

@@ -196,6 +196,9 @@ async def call(
         raise failed(writer, 0, f"no answer within {OPEN_SECONDS:.0f} s") from None
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         raise failed(writer, 0, f"no answer ({type(error).__name__})") from None
+    except asyncio.CancelledError:
+        failed(writer, 0, "cancelled")
+        raise
     status = status_of(head)
     if status != 101:
         raise failed(writer, status, f"HTTP {status}")
