@@ -40,10 +40,16 @@ class Check:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._asking: asyncio.Task[Answer] | None = None
+        self._last: tuple[float, Answer] | None = None  # and when it came
         self._lines = Seldom()
 
-    async def ask(self) -> Answer:
-        """Return whether the store answers now. Cancelling it disturbs nobody else who asks."""
+    async def ask(self, within: float = 0.0) -> Answer:
+        """Return whether the store answers now, or did so within the last so many seconds.
+
+        Cancelling it disturbs nobody else who asks.
+        """
+        if self._last is not None and time.monotonic() - self._last[0] < within:
+            return self._last[1]
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
@@ -63,7 +69,9 @@ class Check:
             else:
                 error = "the store cannot be used just now"
                 self._lines.warning("store", "the store does not answer: %r", fault, room=None)
-        return Answer(error, time.perf_counter() - began)
+        answer = Answer(error, time.perf_counter() - began)
+        self._last = (time.monotonic(), answer)
+        return answer
 
 
 def is_cancelled() -> bool:

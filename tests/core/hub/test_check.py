@@ -39,6 +39,18 @@ async def test_however_many_ask_at_a_time_the_store_is_asked_once():
 
 
 @in_loop
+async def test_who_takes_an_answer_of_a_moment_ago_does_not_ask_again():
+    store = Asked()
+    store.let_go.set()
+    one = Check(store)
+    first = await one.ask(within=60)
+    assert await one.ask(within=60) is first
+    assert store.times == 1
+    await one.ask()
+    assert store.times == 2
+
+
+@in_loop
 async def test_one_who_asks_and_goes_disturbs_nobody_else():
     store = Asked()
     one = Check(store)

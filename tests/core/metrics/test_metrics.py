@@ -214,7 +214,9 @@ def test_a_time_is_in_the_class_whose_bound_it_does_not_exceed():
 
 
 @pytest.mark.parametrize("error", [OSError("no way"), KeyError("a fault")])
-def test_a_store_that_does_not_answer_is_down_and_the_app_goes_on(error):
+def test_a_store_that_does_not_answer_is_down_and_the_app_goes_on(error, monkeypatch):
+    monkeypatch.setattr("chatlib.core.metrics.add.ASK_SECONDS", 0.0)
+
     async def scenario(house):
         assert (await scrape(house))["store_up"] == 1
         house.hub.store.fails = {"check": error}
@@ -223,6 +225,23 @@ def test_a_store_that_does_not_answer_is_down_and_the_app_goes_on(error):
         assert (await scrape(house))["store_up"] == 1
 
     play(scenario, Faulty())
+
+
+def test_however_many_ask_for_figures_the_store_is_asked_once_a_second():
+    class Counting(MemoryStore):
+        asked = 0
+
+        async def check(self):
+            self.asked += 1
+
+    store = Counting()
+
+    async def scenario(house):
+        for _ in range(5):
+            await asyncio.gather(*(scrape(house) for _ in range(4)))
+        assert store.asked <= 3  # it took no three seconds
+
+    play(scenario, store)
 
 
 def test_no_name_of_a_room_or_a_person_is_in_it(tmp_path):
