@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from ports import reserved_port
 
 from chatlib.client import (
     BlockingRoom,
@@ -368,10 +369,8 @@ async def test_after_a_restart_clients_come_back_within_the_time_that_the_server
 class Worker:
     """A server of rooms in a process of its own, on a file."""
 
-    def __init__(self, path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(self, path, port):
+        self.port = port
         self.environment = os.environ | {
             "CHATLIB_STORE": f"sqlite:///{path}",
             "CHATLIB_SECRET": SECRET,
@@ -389,10 +388,16 @@ class Worker:
         self.process.wait(GUARD_SECONDS)
 
 
+@pytest.fixture
+def worker(tmp_path):
+    with reserved_port() as port:
+        yield Worker(tmp_path / "chat.db", port)
+
+
 @in_a_loop
-async def test_clients_of_a_server_that_is_killed_lose_nothing_that_was_acknowledged(tmp_path):
+async def test_clients_of_a_server_that_is_killed_lose_nothing_that_was_acknowledged(worker):
     """It is killed while they talk, and started again on the same file."""
-    worker, acked = Worker(tmp_path / "chat.db"), {}
+    acked = {}
 
     async def talk(room, number):
         for _ in range(number):
@@ -964,17 +969,15 @@ def test_a_cursor_that_is_none_is_refused_at_once():
 @in_a_loop
 async def test_with_keep_trying_the_server_may_come_later():
     told = Told()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"ws://127.0.0.1:{port}{Lobby.path}"
-    room = join(url, token=token("ana"), keep_trying=True, reconnect_delays=soon, on_event=told)
-    joining = asyncio.create_task(room.__aenter__())
-    await told.next(Lost)
-    with serving(port=port):
-        await joining
-        assert (await room.say("hello")).id == 1
-        await room.__aexit__()
+    with reserved_port() as port:
+        url = f"ws://127.0.0.1:{port}{Lobby.path}"
+        room = join(url, token=token("ana"), keep_trying=True, reconnect_delays=soon, on_event=told)
+        joining = asyncio.create_task(room.__aenter__())
+        await told.next(Lost)
+        with serving(port=port):
+            await joining
+            assert (await room.say("hello")).id == 1
+            await room.__aexit__()
 
 
 @in_a_loop

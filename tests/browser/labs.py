@@ -3,20 +3,18 @@
 import contextlib
 import json
 import os
-import queue
-import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from ports import reserved_port, wait_until_it_listens
 from refresh import code_cells
 
-START_SECONDS = 60
+STOP_SECONDS = 60
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # so that every cell is in the page
@@ -55,35 +53,20 @@ def running_lab(folder: Path, notebooks: Path, **environment: str) -> Iterator[L
         f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", "--IdentityProvider.token="]
+    command += ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token="]
     command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
     command += [f"--ServerApp.root_dir={shown}"]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=kept | own | {"HOME": str(folder), "USERPROFILE": str(folder)} | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lines: list[str] = []
-    addresses: queue.Queue[str | None] = queue.Queue()
-
-    def read_log() -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:[1-9]\d*/", line):
-                addresses.put(found[0])
-        addresses.put(None)
-
-    reader = threading.Thread(target=read_log, daemon=True)
-    reader.start()
-    try:
-        address = addresses.get(timeout=START_SECONDS)
-        assert address is not None, "".join(lines)
-        yield Lab(address, shown)
-    finally:
-        process.terminate()
-        process.wait(START_SECONDS)
-        reader.join(START_SECONDS)
-        process.stderr.close()
+    log = folder / "log"
+    with reserved_port() as port, log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*command, f"--ServerApp.port={port}", "--ServerApp.port_retries=0"],
+            cwd=folder,
+            env=kept | own | {"HOME": str(folder), "USERPROFILE": str(folder)} | environment,
+            stderr=stderr,
+        )
+        try:
+            wait_until_it_listens(port, process, log)
+            yield Lab(f"http://127.0.0.1:{port}/", shown)
+        finally:
+            process.terminate()
+            process.wait(STOP_SECONDS)

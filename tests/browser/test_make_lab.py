@@ -12,9 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from playwright.sync_api import Browser, expect
+from ports import reserved_port, wait_until_it_listens
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = "--no-browser --allow-root --ServerApp.ip=127.0.0.1 --ServerApp.port=0"
+OPTIONS = "--no-browser --allow-root --ServerApp.ip=127.0.0.1 --ServerApp.port_retries=0"
 OPTIONS += " --LabApp.expose_app_in_browser=True"
 FOREIGN = ("CHATLIB_PROXY_PREFIX", "JUPYTERHUB_", "JUPYTER_", "JPY_", "IPYTHON", "MAKE", "MFLAGS")
 KERNEL_IS_IDLE = """() =>
@@ -25,9 +26,13 @@ RUN_AND_SAVE = """async () => {
 }"""
 
 
-def commands(folder: Path) -> list[str]:
+def commands(folder: Path, port: int) -> list[str]:
     """Return what `make lab` runs once it has installed the packages, which are installed here."""
-    variables = [f"VENV={folder}/venv", f"COURSE={folder}/course", f"ARGS={OPTIONS}"]
+    variables = [
+        f"VENV={folder}/venv",
+        f"COURSE={folder}/course",
+        f"ARGS={OPTIONS} --ServerApp.port={port}",
+    ]
     dry = subprocess.run(
         ["make", "--dry-run", "lab", *variables],
         cwd=ROOT,
@@ -49,25 +54,23 @@ def environment(**more: str) -> dict[str, str]:
 @contextlib.contextmanager
 def made_lab(folder: Path) -> Iterator[str]:
     """Do as `make lab` does, below an empty home, and give the address of the first chapter."""
-    *before, start = commands(folder)
-    for command in before:
-        subprocess.run(command, shell=True, cwd=ROOT, check=True, capture_output=True)
     home = {"HOME": str(folder), "JUPYTER_CONFIG_PATH": f"{folder}/venv/etc/jupyter"}
-    process = subprocess.Popen(
-        shlex.split(start),
-        cwd=ROOT,
-        env=environment(**home),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        address = re.compile(r"(http://127\.0\.0\.1:[1-9]\d*/lab)\?(token=\w+)")
-        found = next(found for line in process.stderr if (found := address.search(line)))
-        yield f"{found[1]}/tree/00_start_here.ipynb?{found[2]}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    log = folder / "log"
+    with reserved_port() as port, log.open("wb") as stderr:
+        *before, start = commands(folder, port)
+        for command in before:
+            subprocess.run(command, shell=True, cwd=ROOT, check=True, capture_output=True)
+        process = subprocess.Popen(
+            shlex.split(start), cwd=ROOT, env=environment(**home), stderr=stderr
+        )
+        try:
+            wait_until_it_listens(port, process, log)
+            token = re.search(r"/lab\S*\?(token=\w+)", log.read_text("utf-8"))
+            assert token is not None
+            yield f"http://127.0.0.1:{port}/lab/tree/00_start_here.ipynb?{token[1]}"
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import yaml
 from check_jsonschema import main as check
 from click.testing import CliRunner
 from container import Container, bound_of
+from ports import reserved_port
 from recipes import (
     DEPLOY,
     GUARD_SECONDS,
     SECRET,
     Running,
-    free_port,
     in_a_room,
     listening_socket,
     run_async,
@@ -74,11 +74,11 @@ def redis(needs_redis, tmp_path):
     """Redis, run by the command of the file; its port."""
     name, *arguments = REDIS["command"]
     assert name == "redis-server"
-    port = str(free_port())
-    here = ["--port", port, "--bind", "127.0.0.1", "--dir", str(tmp_path)]
-    with Running([find_redis(), *arguments, *here], {}) as server:
-        server.wait_for("Ready to accept connections")
-        yield port, server
+    with reserved_port() as port:
+        here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+        with Running([find_redis(), *arguments, *here], {}) as server:
+            server.wait_for("Ready to accept connections")
+            yield str(port), server
 
 
 def test_what_is_acknowledged_by_redis_as_it_is_started_here_is_on_the_disk(redis, caplog):
@@ -134,29 +134,28 @@ def proxy(tmp_path):
     """Caddy, with the file of the recipe, in front of a port of this machine; both ports."""
     if shutil.which("caddy") is None:
         pytest.skip("there is no caddy here. On Debian and Ubuntu: apt install caddy")
-    port, upstream = free_port(), free_port()
     text = (FILE.parent / "Caddyfile").read_text("utf-8")
     assert text.count("app:8000") == 1
-    (tmp_path / "Caddyfile").write_text(
-        "{\n\tadmin off\n}\n" + text.replace("app:8000", f"127.0.0.1:{upstream}"), "utf-8"
-    )
-    command = ["caddy", "run", "--config", tmp_path / "Caddyfile", "--adapter", "caddyfile"]
-    variables = {"SITE_ADDRESS": f"http://127.0.0.1:{port}", "HOME": str(tmp_path)}
-    with Running(command, variables) as caddy:
-        caddy.wait_for("serving initial configuration")
-        yield port, upstream
+    with reserved_port() as port, reserved_port() as upstream:
+        (tmp_path / "Caddyfile").write_text(
+            "{\n\tadmin off\n}\n" + text.replace("app:8000", f"127.0.0.1:{upstream}"), "utf-8"
+        )
+        command = ["caddy", "run", "--config", tmp_path / "Caddyfile", "--adapter", "caddyfile"]
+        variables = {"SITE_ADDRESS": f"http://127.0.0.1:{port}", "HOME": str(tmp_path)}
+        with Running(command, variables) as caddy:
+            caddy.wait_for("serving initial configuration")
+            yield port, upstream
 
 
-def test_while_no_container_answers_clients_wait_at_the_proxy_and_then_get_in(proxy, monkeypatch):
+def test_while_no_container_answers_clients_wait_at_the_proxy_and_then_get_in(proxy):
     port, upstream = proxy
-    monkeypatch.setattr("container.free_port", lambda: upstream)
 
     async def scenario():
         async with contextlib.AsyncExitStack() as stack:
             knocking = asyncio.create_task(stack.enter_async_context(in_a_room(port, "ana")))
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             variables = {"CHATLIB_SECRET": SECRET, "CHATLIB_STORE": "memory:"}
-            container = await asyncio.to_thread(Container, folder, **variables)
+            container = await asyncio.to_thread(Container, folder, port=upstream, **variables)
             stack.callback(container.__exit__, None, None, None)
             await knocking
 

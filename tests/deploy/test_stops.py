@@ -5,11 +5,11 @@ import signal
 import sys
 
 import websockets
+from ports import reserved_port
 from recipes import (
     SECRET,
     Running,
     close_code,
-    free_port,
     in_a_room,
     knock,
     listening_socket,
@@ -35,12 +35,11 @@ async def deaf(websocket: WebSocket):
 
 
 def test_gunicorn_replaces_its_workers_at_sighup_and_refuses_nobody_and_ends_with_0(tmp_path):
-    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"]
-    command += ["chatlib.rooms:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "7"]
+    command += ["chatlib.rooms:app", "--graceful-timeout", "7"]
     variables = {"CHATLIB_SECRET": SECRET, "CHATLIB_STORE": f"sqlite:///{tmp_path}/chat.db"}
 
-    async def scenario(server):
+    async def scenario(server, port):
         async with in_a_room(port, "ana") as ana:
             server.send(signal.SIGHUP)
             ended = asyncio.create_task(
@@ -53,9 +52,12 @@ def test_gunicorn_replaces_its_workers_at_sighup_and_refuses_nobody_and_ends_wit
             server.send(signal.SIGTERM)
             assert await close_code(ana) == 1012
 
-    with Running(command, variables) as server:
+    with (
+        reserved_port() as port,
+        Running([*command, "--bind", f"127.0.0.1:{port}"], variables) as server,
+    ):
         server.wait_for("Application startup complete")
-        run_async(scenario(server))
+        run_async(scenario(server, port))
         assert server.status() == 0
 
 

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recipes import DEPLOY, ROOT, Running, free_port, with_this_python
+from ports import reserved_port
+from recipes import DEPLOY, ROOT, Running, with_this_python
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 USER = 10001
@@ -59,6 +60,7 @@ class Container:
     Args:
         folder: what is `/data` in the image.
         command: in place of that of the image.
+        port: where it listens; None: a free one.
         environment: more variables.
 
     Attributes:
@@ -66,9 +68,10 @@ class Container:
         pid: of the server.
     """
 
-    def __init__(self, folder, command=None, **environment):
+    def __init__(self, folder, command=None, port=None, **environment):
         image = Image()
-        self.port = free_port()
+        self._reserved = contextlib.ExitStack()
+        self.port = port or self._reserved.enter_context(reserved_port())
         self.image = image
         self.environment = {
             name: value.replace("/data/", f"{folder}/")
@@ -104,6 +107,7 @@ class Container:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, 15)
         self.process.__exit__(*exc_info)
+        self._reserved.close()
 
 
 @functools.cache

@@ -32,12 +32,6 @@ def listening_socket():
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
-def free_port():
-    """Return a port at which nobody listens."""
-    with listening_socket() as sock:
-        return sock.getsockname()[1]
-
-
 class Running:
     """A process, and what it prints. It is a context manager that ends it.
 

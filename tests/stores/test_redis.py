@@ -9,6 +9,7 @@ import sys
 import pytest
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
+from ports import reserved_port
 from redis import Redis
 from redis.exceptions import ResponseError
 
@@ -178,12 +179,9 @@ def test_without_the_package_it_is_said_what_to_install():
 
 
 def test_over_tls_the_certificate_of_redis_is_checked(needs_redis, certificate):
-    with listen(0) as sock:
-        port = sock.getsockname()[1]
-    options = {"tls_port": str(port), "tls_cert_file": certificate.path}
-    options |= {"tls_key_file": certificate.key, "tls_ca_cert_file": certificate.path}
-    options |= {"tls_auth_clients": "no"}
-    with RedisServer(**options):
+    options = {"tls_cert_file": certificate.path, "tls_key_file": certificate.key}
+    options |= {"tls_ca_cert_file": certificate.path, "tls_auth_clients": "no"}
+    with reserved_port() as port, RedisServer(tls_port=str(port), **options):
         good = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate.path}"
         assert run(lambda: durability(good)) == "disk"
         assert "certificate" in run(lambda: refusal(f"rediss://127.0.0.1:{port}/0"))
