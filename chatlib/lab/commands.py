@@ -7,7 +7,6 @@
 It needs the signals of Linux or macOS.
 """
 
-import atexit
 import contextlib
 import os
 import signal
@@ -16,17 +15,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from typing import Self
 
 from chatlib.lab.command_line import RUN, module_of
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
+from chatlib.lab.started import Started
 
 START_SECONDS = 30.0  # a guard
 STOP_SECONDS = 15.0  # in which it may end, before it is killed
 LOOK_SECONDS = 0.01
 UP = "Application startup complete."  # what uvicorn says, once for each worker
-
-_running: dict[str, "Command"] = {}
 
 
 class Command:
@@ -220,21 +219,14 @@ class Command:
         return f"<{self.name}: {self.http_url() if self.running else 'ended'}>"
 
 
+_started: Started[Command] = Started()
+stop = _started.stop
+
+
 def start(line: str, *, name: str = "server", workers: int = 1, **environment: str) -> Command:
     """Start a command, in place of the one that an earlier call has started under this name.
 
     Arguments and errors are those of `Command`.
     """
-    if name in _running:
-        _running.pop(name).stop()
-    _running[name] = Command(line, name=name, workers=workers, **environment)
-    return _running[name]
-
-
-def stop() -> None:
-    """Stop all that `start` has started. Harmless if there is none."""
-    while _running:
-        _running.popitem()[1].stop()
-
-
-atexit.register(stop)
+    made = partial(Command, line, name=name, workers=workers, **environment)
+    return _started.start(made, name)

@@ -4,7 +4,6 @@ with NginxServer("server { listen 127.0.0.1:@PORT@; return 200 hello; }") as ngi
     urllib.request.urlopen(nginx.url())
 """
 
-import atexit
 import contextlib
 import os
 import re
@@ -21,6 +20,7 @@ from typing import Self
 from chatlib.lab.certificate import Certificate, make_certificate
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 from chatlib.lab.nginx_config import around, filled
+from chatlib.lab.started import Started
 from chatlib.lab.supervise import Supervised
 
 OFF_THE_PATH = "/usr/sbin"  # where Debian has it; the PATH of a user who is not root lacks it
@@ -223,7 +223,8 @@ class NginxServer:
         return f"<nginx: {self.url() if self.running else 'ended'}>"
 
 
-_running: list[NginxServer] = []
+_started: Started[NginxServer] = Started()
+stop = _started.stop
 
 
 def start(http: str, *, certificate: bool = False, **values: object) -> NginxServer:
@@ -232,15 +233,4 @@ def start(http: str, *, certificate: bool = False, **values: object) -> NginxSer
     Raises:
         ServerError: as `NginxServer` does.
     """
-    stop()
-    _running.append(NginxServer(http, certificate=certificate, **values))
-    return _running[-1]
-
-
-def stop() -> None:
-    """Stop what `start` has started. Harmless if there is none."""
-    while _running:
-        _running.pop().stop()
-
-
-atexit.register(stop)
+    return _started.start(lambda: NginxServer(http, certificate=certificate, **values))

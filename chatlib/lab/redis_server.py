@@ -4,7 +4,6 @@ with RedisServer(appendfsync="always") as redis:
     store = store_at(redis.url)
 """
 
-import atexit
 import contextlib
 import shutil
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from chatlib.lab.loopback import HOST, ServerError, listen
+from chatlib.lab.started import Started
 from chatlib.lab.supervise import Supervised
 
 START_SECONDS = 20.0  # a guard: an append-only file has to be read first
@@ -176,7 +176,8 @@ class RedisServer:
         return f"<Redis: {self.url if self.running else 'ended'}>"
 
 
-_running: list[RedisServer] = []
+_started: Started[RedisServer] = Started()
+stop = _started.stop
 
 
 def start(
@@ -187,15 +188,4 @@ def start(
     Raises:
         ServerError: as `RedisServer` does.
     """
-    stop()
-    _running.append(RedisServer(appendfsync, **options))
-    return _running[-1]
-
-
-def stop() -> None:
-    """Stop what `start` has started. Harmless if there is none."""
-    while _running:
-        _running.pop().stop()
-
-
-atexit.register(stop)
+    return _started.start(lambda: RedisServer(appendfsync, **options))

@@ -5,9 +5,9 @@ say which of them a client is connected to.
 """
 
 import asyncio
-import atexit
 import json
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -18,11 +18,10 @@ from chatlib.core.guard import MAX_MESSAGE_BYTES
 from chatlib.lab.child import Child, ChildError
 from chatlib.lab.loopback import HOST, ServerError, except_loopback_from_proxies, listen
 from chatlib.lab.measured import FANOUT, hear_the_parent
+from chatlib.lab.started import Started
 
 STOP_SECONDS = 5.0  # how long a worker may take to end, before it is killed
 GRACE_SECONDS = 1  # how long its handlers may take to end
-
-_running: list["Worker"] = []
 
 
 class Worker:
@@ -94,6 +93,10 @@ class Worker:
         return f"<{self.name}: {self.http_url() if self.running else 'ended'}>"
 
 
+_started: Started[Worker] = Started()
+stop = _started.stop
+
+
 def start(app: str, count: int = 2, **options: Any) -> list[Worker]:
     """Start `count` workers of `app`, in place of those that run, and return them.
 
@@ -104,9 +107,8 @@ def start(app: str, count: int = 2, **options: Any) -> list[Worker]:
     """
     stop()
     except_loopback_from_proxies()
-    for number in range(1, count + 1):
-        _running.append(Worker(f"worker {number}", app, options))
-    started = list(_running)
+    names = [f"worker {number}" for number in range(1, count + 1)]
+    started = [_started.start(partial(Worker, name, app, options), name) for name in names]
     try:
         for worker in started:
             worker.wait()
@@ -114,15 +116,6 @@ def start(app: str, count: int = 2, **options: Any) -> list[Worker]:
         stop()
         raise
     return started
-
-
-def stop() -> None:
-    """Stop all workers that run. Harmless if there are none."""
-    while _running:
-        _running.pop().stop()
-
-
-atexit.register(stop)
 
 
 class Announcing(uvicorn.Server):

@@ -87,7 +87,7 @@ def test_what_goes_on_is_waited_for_no_longer_than_asked(server):
 def test_one_that_cannot_start_tells_why():
     with pytest.raises(ServerError, match=r"server did not start: .*unrecognized arguments: --no"):
         commands.start(f"{CHAT} --no")
-    assert commands._running == {}
+    assert len(commands._started) == 0
 
 
 @pytest.mark.parametrize("line", ["bash -c true", "python", "python -c 1", ""])

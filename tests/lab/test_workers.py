@@ -86,4 +86,4 @@ def test_where_one_does_not_start_none_runs_and_the_reason_is_told():
         workers.start("chatlib.chat:nothing")
     with pytest.raises(ServerError, match="worker 1 did not start"):
         workers.start("chatlib.rooms:create_app", store="sqlite:////no/such/folder/x.db")
-    assert workers._running == []
+    assert len(workers._started) == 0
