@@ -54,6 +54,15 @@ def test_an_attacker_that_was_killed_is_replaced(alone):
     assert trial.attacker().pid != before
 
 
+@pytest.mark.parametrize("pause", range(5))
+def test_a_server_that_got_no_processor_for_a_few_looks_has_more_to_do(alone, monkeypatch, pause):
+    used = [1.0] * (1 + pause) + [1.05, 1.1, 1.15] + [1.16] * 5
+    monkeypatch.setattr(trial, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(trial, "cpu_seconds_of", lambda server: used.pop(0))
+    trial.calm(alone)
+    assert used == []
+
+
 def test_an_attack_on_a_server_that_has_ended_says_what_to_do():
     with Command("uvicorn chatlib.lab.shipped:app --port {port}") as server:
         pass
