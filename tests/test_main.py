@@ -641,20 +641,26 @@ async def told_to_look_away(address, server):
 
 
 DRAINING = {
-    "python -m chatlib": [sys.executable, "-m", "chatlib", "rooms", "--port", "0", "--drain", "60"],
+    "python -m chatlib": [sys.executable, "-m", "chatlib", "rooms", "--port", "0", "--drain", "900"],
     "uvicorn": [sys.executable, "-m", "uvicorn", "chatlib.rooms:app", "--port", "0"],
-    "gunicorn": [
-        *[sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"],
-        *["chatlib.rooms:app", "--bind", "127.0.0.1:0", "--graceful-timeout", "70"],
-    ],
 }
 
 
 @pytest.mark.parametrize("how", DRAINING)
 def test_a_server_that_drains_is_not_ready_and_serves_until_it_is_told_again(how):
-    with running(DRAINING[how], CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="60") as (address, output):
+    with running(DRAINING[how], CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="900") as (address, output):
         asyncio.run(told_to_look_away(address, output.process))
-        # The end of `running` tells it again, and waits until it has ended.
+        output.process.terminate()
+        output.process.wait(40)
+    assert "Traceback" not in "".join(output)
+
+
+def test_gunicorn_drains_and_then_stops_by_itself():
+    command = [sys.executable, "-m", "gunicorn", "-k", "chatlib.worker.FanoutWorker"]
+    command += ["chatlib.rooms:app", "--bind", "127.0.0.1:0"]
+    with running(command, CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="2") as (address, output):
+        asyncio.run(told_to_look_away(address, output.process))
+        assert output.process.wait(40) == 0
     assert "Traceback" not in "".join(output)
 
 

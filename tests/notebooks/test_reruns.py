@@ -46,7 +46,8 @@ def run_solved(kernel: Kernel, notebook: NotebookNode) -> dict[str, str]:
 
 
 def uses_the_server(cell: NotebookNode) -> bool:
-    return bool(re.search(r"\bserver\b", cell.source)) and "serve(" not in cell.source
+    starts_it = re.search(r"\bserve\(|\bserver = ", cell.source)
+    return bool(re.search(r"\bserver\b", cell.source)) and not starts_it
 
 
 def makes_files(cell: NotebookNode) -> bool:

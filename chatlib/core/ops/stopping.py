@@ -34,6 +34,7 @@ class Stopping:
     A server that is told to stop accepts nobody from then on. What is in front of it, a proxy or a
     load balancer, finds that out when a connection of some client is refused. With a delay it can
     find out before, from a probe, while clients are served as ever. A second SIGTERM ends the wait.
+    (gunicorn hands the first one on to its workers, and no other.)
 
     Args:
         drain: how many seconds the server goes on.
