@@ -641,14 +641,15 @@ async def told_to_look_away(address, server):
 
 
 DRAINING = {
-    "python -m chatlib": [sys.executable, "-m", "chatlib", "rooms", "--port", "0", "--drain", "900"],
-    "uvicorn": [sys.executable, "-m", "uvicorn", "chatlib.rooms:app", "--port", "0"],
+    "python -m chatlib": "chatlib rooms --port 0 --drain 900",
+    "uvicorn": "uvicorn chatlib.rooms:app --port 0",
 }
 
 
 @pytest.mark.parametrize("how", DRAINING)
 def test_a_server_that_drains_is_not_ready_and_serves_until_it_is_told_again(how):
-    with running(DRAINING[how], CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="900") as (address, output):
+    command = [sys.executable, "-m", *DRAINING[how].split()]
+    with running(command, CHATLIB_SECRET=TOKEN_OF, CHATLIB_DRAIN="900") as (address, output):
         asyncio.run(told_to_look_away(address, output.process))
         output.process.terminate()
         output.process.wait(40)
