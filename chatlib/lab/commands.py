@@ -45,7 +45,6 @@ class Command:
         ServerError: it has ended instead of serving. The message is the last line that it wrote.
 
     Attributes:
-        port: where it listens.
         ended: when it was seen that it has ended, by `time.monotonic`; None before that.
     """
 
@@ -57,8 +56,8 @@ class Command:
         self._workers = workers
         self._environment = environment
         self._reserved = listen(0)  # so that nobody takes the port while it is down
-        self.port: int = self._reserved.getsockname()[1]
-        self._module = [word.replace("{port}", str(self.port)) for word in module]
+        self._port: int = self._reserved.getsockname()[1]
+        self._module = [word.replace("{port}", str(self._port)) for word in module]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
         self._process: subprocess.Popen[bytes] | None = None
         self._swept = False  # whether it is gone, with all that it had started
@@ -96,10 +95,20 @@ class Command:
     def _listens(self) -> bool:
         """Whether it accepts connections: a single process says that it is up just before that."""
         try:
-            socket.create_connection((HOST, self.port), 1.0).close()
+            socket.create_connection((HOST, self._port), 1.0).close()
         except OSError:
             return False
         return True
+
+    @property
+    def port(self) -> int:
+        """Where it listens.
+
+        Raises:
+            ServerError: it was stopped, so that the port may be another one's.
+        """
+        self._expect_there()
+        return self._port
 
     @property
     def pid(self) -> int:
@@ -142,7 +151,6 @@ class Command:
         return f"ws://{self._address()}{path}"
 
     def _address(self) -> str:
-        self._expect_there()
         return f"{HOST}:{self.port}"
 
     def _expect_there(self) -> None:

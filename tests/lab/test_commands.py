@@ -105,6 +105,8 @@ def test_a_new_one_takes_the_place_of_the_old_with_the_variables_that_it_is_give
     assert (before.running, after.running) == (False, True)
     with pytest.raises(ServerError, match="it was stopped; start the server again"):
         before.http_url()
+    with pytest.raises(ServerError, match="it was stopped; start the server again"):
+        _ = before.port
     with pytest.raises(ServerError, match="start the server again"):
         before.start()
 
