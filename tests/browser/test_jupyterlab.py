@@ -42,13 +42,13 @@ SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
 PROMPTS = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.textContent)"
 # Whether all `ids` were executed since the count was `after`, or one of them has failed.
 HAVE_RUN = f"""([ids, after]) => {{
+    if ({PROMPTS}.some(prompt => prompt.includes("*"))) return false;
     const cells = ({CELLS})().filter(cell => ids.includes(cell.id));
     const executed = cells.filter(cell => cell.count > after);
     const failed = executed
         .filter(cell => !cell.tags.includes("raises-exception"))
         .some(cell => cell.outputs.some(output => output.output_type === "error"));
-    const waiting = {PROMPTS}.some(prompt => prompt.includes("*"));
-    return !waiting && (failed || executed.length === ids.length);
+    return failed || executed.length === ids.length;
 }}"""
 
 
