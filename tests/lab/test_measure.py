@@ -118,6 +118,15 @@ def test_how_often_trials_are_repeated_can_be_set_for_a_whole_notebook(monkeypat
     assert len(costs["one"][1]) == 2
 
 
+@pytest.mark.parametrize(("rounds", "deliveries"), [("1", 2), ("2", 20)])
+def test_where_nobody_looks_there_are_fewer_deliveries(monkeypatch, rounds, deliveries):
+    asked = []
+    monkeypatch.setenv("CHATLIB_ROUNDS", rounds)
+    monkeypatch.setattr(Trial, "run", lambda _, **options: asked.append(options["deliveries"]))
+    measure.compare({"one": Trial(PlainManager, members=2)}, in_flight=(1,), deliveries=20)
+    assert set(asked) == {deliveries}
+
+
 def test_a_manager_of_a_notebook_is_sent_with_what_it_uses(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(NOTEBOOK, "utf-8")
