@@ -33,7 +33,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-GUARD_MS = 10_000  # nothing waits for this long unless it is broken
+GUARD_MS = 30_000  # nothing waits for this long unless it is broken
 FAILED_HANDSHAKE = (
     r"WebSocket connection to 'ws://127\.0\.0\.1:\d+/\S*' failed: Error (in connection "
     r"establishment: net::ERR_CONNECTION_REFUSED|during WebSocket handshake: Unexpected response "

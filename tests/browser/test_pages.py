@@ -17,7 +17,7 @@ from chatlib.lab.serve import Server
 OpenTab = Callable[..., Page]
 Serve = Callable[..., Server]
 
-GUARD_SECONDS = 10  # nothing waits for this long unless it is broken
+GUARD_SECONDS = 30  # nothing waits for this long unless it is broken
 PAGES = pytest.mark.parametrize(
     "app", [echo.app, items.app, chat.app], ids=["echo", "items", "chat"]
 )

@@ -34,7 +34,7 @@ OpenTab = Callable[..., Page]
 Serve = Callable[..., Server]
 
 SECRET = "a secret of the tests, which is long enough"
-GUARD_SECONDS = 10  # nothing waits for this long unless it is broken
+GUARD_SECONDS = 30  # nothing waits for this long unless it is broken
 MARKUP = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>"
 SOCKETS = re.compile(r".*/rooms/[^/]+$")
 NOT_SIGNED_IN = r"Failed to load resource: the server responded with a status of 401 .*"

@@ -30,7 +30,7 @@ from chatlib.core.ring import cost
 LIMIT = 3000
 CHUNK, STEP, WRITE, TURN = 300, 300, 50, 800
 PATIENCE = 1000.0  # of which an eighth passes at a time
-GUARD_SECONDS = 10.0
+GUARD_SECONDS = 30.0
 HOMES = [0, 0, 1, 1, 2]  # in which event loop each connection lives
 
 slots, homes, turns = st.sampled_from(range(5)), st.sampled_from([0, 0, 1, 2]), st.integers(0, 3)

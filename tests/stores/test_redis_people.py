@@ -8,7 +8,7 @@ import pytest
 from chatlib.lab.redis_server import RedisServer
 from chatlib.stores import redis_people, store_at
 
-GUARD_SECONDS = 10.0
+GUARD_SECONDS = 30.0
 
 
 async def present(store, room, expected):

@@ -282,9 +282,9 @@ def plain(url, text):
 
 
 async def with_timeouts(url, text):
-    async with websockets.connect(url, open_timeout=1) as client:
+    async with websockets.connect(url, open_timeout=30) as client:
         await client.send(text)
-        return [await asyncio.wait_for(client.recv(), 1) for _ in range(2)]
+        return [await asyncio.wait_for(client.recv(), 30) for _ in range(2)]
 
 
 async def three_parameters(url, text, count=2):
