@@ -594,13 +594,13 @@ async def test_a_welcome_that_does_not_fit_the_cursor_is_not_believed(more):
 async def test_a_connection_with_beats_alone_is_kept():
     async def beats(websocket):
         await welcome(websocket, "new", beat=0.5)
-        for _ in range(7):  # for longer than the client would wait for the first one
+        for _ in range(14):  # for longer than the client would wait for the first one
             await asyncio.sleep(0.2)
             await websocket.send_json({"type": "beat", "room": "lobby", "head": 0})
         await message(websocket, 1)
 
     with scripted(beats) as server:
-        async with joined(server, grace=0.5) as room:
+        async with joined(server, grace=2) as room:
             assert await texts(room, 1) == ["1"]
 
 
