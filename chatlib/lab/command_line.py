@@ -3,7 +3,8 @@
 import shlex
 
 # It runs a module as `python -m` does. When the pipe to its stdin closes, which the system does
-# however the process ends that started it, it ends with all that it has started itself.
+# however the process ends that started it, it ends with all that it has started itself. It heeds
+# SIGHUP, which is ignored below `nohup jupyter lab`.
 RUN = """
 import os, runpy, signal, sys, threading
 
@@ -14,6 +15,7 @@ def watch():
 
 if __name__ == "__main__":
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

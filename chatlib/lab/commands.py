@@ -25,6 +25,7 @@ from chatlib.lab.started import Started
 START_SECONDS = 30.0  # a guard
 STOP_SECONDS = 15.0  # in which it may end, before it is killed
 LOOK_SECONDS = 0.01
+AGAIN = "start the server again: run the cell that starts it"
 UP = "Application startup complete."  # what uvicorn says, once for each worker
 
 
@@ -155,8 +156,13 @@ class Command:
 
     def _expect_there(self) -> None:
         if self._log.closed:
-            again = "start the server again: run the cell with commands.start(…)"
-            raise ServerError(f"{self.name} was stopped; {again}")
+            raise ServerError(f"{self.name} was stopped; {AGAIN}")
+
+    def expect_running(self) -> None:
+        """Raise `ServerError` if it has ended."""
+        self._expect_there()
+        if not self.running:
+            raise ServerError(f"{self.name} has ended; {AGAIN}")
 
     def signal(self, number: signal.Signals) -> float:
         """Send it a signal. Return when that was, by `time.monotonic`.
@@ -164,8 +170,7 @@ class Command:
         Raises:
             ServerError: it has ended.
         """
-        if not self.running:
-            raise ServerError(f"{self.name} has ended; start the server again: run its cell")
+        self.expect_running()
         now = time.monotonic()
         self._there.send_signal(number)
         return now

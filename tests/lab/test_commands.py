@@ -90,6 +90,16 @@ def test_one_that_cannot_start_tells_why():
     assert len(commands._started) == 0
 
 
+def test_it_heeds_sighup_although_this_process_ignores_it_as_below_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = commands.start("uvicorn chatlib.chat:app --port {port}")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    server.signal(signal.SIGHUP)
+    assert server.wait() == -signal.SIGHUP
+
+
 @pytest.mark.parametrize("line", ["bash -c true", "python", "python -c 1", ""])
 def test_what_is_no_command_of_that_kind_is_refused(line):
     with pytest.raises(ValueError, match="expected a command such as"):

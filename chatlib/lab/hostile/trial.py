@@ -62,8 +62,8 @@ def attack(
     Raises:
         ServerError: the server has ended.
     """
+    server.expect_running()
     port = port or server.port
-    server.http_url()  # which raises if it has ended
     try:
         return {kind: one_attack(attacker(), server, port, path, kind) for kind in kinds}
     except BaseException:

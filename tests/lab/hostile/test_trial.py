@@ -68,6 +68,10 @@ def test_an_attack_on_a_server_that_has_ended_says_what_to_do():
         pass
     with pytest.raises(RuntimeError, match="start the server again"):
         hostile.attack(server)
+    with Command("uvicorn chatlib.lab.shipped:app --port {port}") as server:
+        server.kill()
+        with pytest.raises(RuntimeError, match="server has ended; start the server again"):
+            hostile.attack(server)
 
 
 def test_a_witness_whose_connection_is_cut_waits_for_ever():
