@@ -14,7 +14,7 @@ OF_A_CHAPTER = re.compile(r"(tests/.*?)::\w+\[(\d\d_\w+|open_exercises)\]")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set nbval's options, and have cells that measure do so once.
+    """Set nbval's options.
 
     They are not in `addopts`, where the path would be taken from the working directory: `pytest
     --nbval` in notebooks/ would not find the file.
@@ -31,7 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_cell_timeout = CELL_SECONDS
     if option.nbval_kernel_name is None:
         option.nbval_current_env = True  # and not whichever python3 a Jupyter elsewhere registered
-    os.environ.setdefault("CHATLIB_ROUNDS", "1")  # what is measured is in charts: nobody looks
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -241,5 +241,5 @@ def start(line: str, *, name: str = "server", workers: int = 1, **environment: s
 
     Arguments and errors are those of `Command`.
     """
-    made = partial(Command, line, name=name, workers=workers, **environment)
-    return _started.start(made, name)
+    make = partial(Command, line, name=name, workers=workers, **environment)
+    return _started.start(make, name)
